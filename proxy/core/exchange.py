@@ -1,0 +1,68 @@
+"""What happened to one request? One record, written along the way, read by every observer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from proxy.core.failure import APIError
+from proxy.core.message import Headers
+from proxy.core.reason import Reason
+
+
+class Verdict(StrEnum):
+    """What the cache did, in the words of the metrics' `cache` label."""
+
+    HIT = "hit"
+    MISS = "miss"
+    STALE = "stale"
+    REVALIDATED = "revalidated"
+    COALESCED = "coalesced"
+    BYPASS = "bypass"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One request sent upstream, or tried to be. Times in seconds, `started` on the monotonic clock.
+
+    `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect` or
+    `protocol`. `reason` says why it was or was not repeated, `wait` for how long was waited then.
+    """
+
+    started: float
+    seconds: float = 0.0
+    status: int | None = None
+    outcome: str = ""
+    reason: Reason | None = None
+    wait: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """The record of one request. `started` is monotonic, `at` is wall-clock; durations in seconds.
+
+    `target` is the caller's, without its query, which may hold a secret. `headers_in` and
+    `headers_out` are only for the debug log, which redacts them.
+    """
+
+    id: str
+    method: str
+    target: str
+    started: float
+    at: float
+    route: str = ""
+    verdict: Verdict = Verdict.BYPASS
+    reason: Reason | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    status: int = 0
+    error: APIError | None = None
+    code: str | None = None  # the failure's code, also where the upstream's answer was passed on
+    cut: bool = False  # the answer's body broke off after its head was sent
+    bytes_in: int = 0
+    bytes_out: int = 0
+    first_byte: float | None = None  # seconds from `started` to the answer's head
+    seconds: float = 0.0
+    headers_in: Headers | None = None
+    headers_out: Headers | None = None
+    body_in: bytes = b""  # the first bytes, kept only where log.bodies asks for it
+    body_out: bytes = b""

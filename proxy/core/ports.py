@@ -1,0 +1,86 @@
+"""What may the edges be asked for? The Protocols that stores, auth, upstream and observe satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.core.caching.entry import Entry
+    from proxy.core.caching.key import Key
+    from proxy.core.exchange import Attempt, Exchange
+    from proxy.core.message import Request, Response
+    from proxy.core.routing import Route
+
+
+class Clock(Protocol):
+    """Time as an argument: everything that waits or stamps asks here, so tests can turn the hands."""
+
+    def now(self) -> float:
+        """Seconds on a clock that only goes forward; its zero means nothing."""
+
+    def wall(self) -> float:
+        """Seconds since 1970 as the machine believes; only for what people and HTTP dates read."""
+
+
+class Chance(Protocol):
+    """A number in [0, 1), for jitter."""
+
+    def __call__(self) -> float: ...
+
+
+class Store(Protocol):
+    """Where entries are kept. Every failure of a store is a miss; none reaches a caller."""
+
+    async def load(self, key: Key) -> Sequence[Entry]:
+        """The variants kept under a key, newest first; empty where there is none."""
+
+    async def keep(self, key: Key, entry: Entry) -> bool:
+        """Keeps one complete entry, replacing the variant that it matches. False = not kept."""
+
+    async def drop(self, key: Key) -> int:
+        """Removes what is kept under a key; how many entries went."""
+
+    async def drop_place(self, place: bytes) -> int:
+        """Removes what is kept for a resource under every key (any identity); how many went."""
+
+    async def clear(self) -> int:
+        """Removes everything; how many entries went."""
+
+    def usage(self) -> tuple[int, int]:
+        """(entries, bytes) kept, bookkeeping counted."""
+
+
+class Injector(Protocol):
+    """One credential and how it gets onto a request."""
+
+    replaced: frozenset[str]  # lower-case names of caller's fields that never pass beside it
+
+    def describe(self) -> str:
+        """The scheme and where its secret comes from, never the secret."""
+
+    def identity(self) -> str:
+        """A name for whose answers these are: equal for equal credentials, revealing neither."""
+
+    async def inject(self, request: Request) -> Request:
+        """The request with the credential on it. Raises CredentialError."""
+
+    def mask(self, text: str) -> str:
+        """The text with every secret of this credential replaced by `***`."""
+
+
+class Upstream(Protocol):
+    """The way out: attempts, credentials, waiting and pooled connections included."""
+
+    async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
+        """The final answer's head, its body still to be pulled. Raises APIError."""
+
+
+class Observer(Protocol):
+    """Reads the record. Nothing that an observer does may fail or delay a request."""
+
+    def opened(self, exchange: Exchange) -> None: ...
+
+    def attempted(self, exchange: Exchange, attempt: Attempt) -> None: ...
+
+    def closed(self, exchange: Exchange) -> None: ...

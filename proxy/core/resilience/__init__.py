@@ -1,0 +1,1 @@
+"""When and how often may a request be sent again?"""
