@@ -51,10 +51,22 @@ class Store(Protocol):
         """(entries, bytes) kept, bookkeeping counted."""
 
 
+class Secret(Protocol):
+    """One secret value and where it comes from; every rendering of it but `reveal` is safe."""
+
+    def reveal(self) -> str:
+        """The value as of now. Raises CredentialError where it cannot be had."""
+
+    def describe(self) -> str:
+        """Where it comes from (`env GITHUB_TOKEN`, `file /run/token`, `configuration`)."""
+
+
 class Injector(Protocol):
     """One credential and how it gets onto a request."""
 
-    replaced: frozenset[str]  # lower-case names of caller's fields that never pass beside it
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Lower-case names of caller's fields that never pass beside it (underscores read as hyphens)."""
 
     def describe(self) -> str:
         """The scheme and where its secret comes from, never the secret."""

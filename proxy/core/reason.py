@@ -8,10 +8,10 @@ from enum import StrEnum
 class Reason(StrEnum):
     """A decision's name. `sentence` says it to a person; the README lists both."""
 
-    # Caching: admission and reuse
+    # What the cache decides
     URI_MISS = "uri-miss"
 
-    # Resilience: why an attempt was, or was not, followed by another
+    # What retrying decides
     STATUS = "status"
 
     @property
