@@ -1,0 +1,299 @@
+"""Is the house in order? What design and contract promise about the tree itself, checked on the tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from proxy.core import failure
+from proxy.core.failure import APIError
+from proxy.core.reason import Reason
+
+ROOT = Path(__file__).parent.parent
+MOST_LINES = 400
+DRAWERS = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "base",
+    "manager",
+    "service",
+    "handler",
+    "impl",
+    "misc",
+}
+
+
+@cache
+def tracked() -> tuple[str, ...]:
+    """Files that belong to the project, by their paths from the top."""
+    told = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode == 0 and told.stdout:
+        names = [name for name in told.stdout.split("\0") if name and (ROOT / name).is_file()]
+    else:  # a source archive without git
+        found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+        names = [path.as_posix() for path in found if not path.parts[0].startswith(".venv")]
+    return tuple(sorted(names))
+
+
+def python_files(top: str) -> list[str]:
+    return [name for name in tracked() if name.startswith(f"{top}/") and name.endswith(".py")]
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"), filename=name)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def has_code(name: str) -> bool:
+    """Whether a module holds more than its docstring."""
+    return any(not _is_text(node) for node in tree(name).body)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+# The tree
+
+
+@pytest.mark.parametrize("name", python_files("proxy"))
+def test_a_file_has_its_test_file(name: str) -> None:
+    path = Path(name)
+    if path.name in {"__init__.py", "__main__.py"} or not has_code(name):
+        return
+    mirrored = Path("tests", *path.parts[1:-1], f"test_{path.name}").as_posix()
+    assert mirrored in tracked(), f"{name} is tested by {mirrored}, which is missing"
+
+
+@pytest.mark.parametrize("name", [*python_files("proxy"), *python_files("tests")])
+def test_a_file_is_not_too_long_and_not_a_drawer(name: str) -> None:
+    lines = len(text(name).splitlines())
+    assert lines <= MOST_LINES, f"{lines} lines: two files in one?"
+    words = {word for part in Path(name).with_suffix("").parts for word in part.split("_")}
+    assert not words & DRAWERS, "a drawer: name it after what an operator would call it"
+
+
+def test_a_module_opens_with_what_it_is_for() -> None:
+    silent = [name for name in python_files("proxy") if has_code(name) and not ast.get_docstring(tree(name))]
+    assert silent == []
+
+
+def test_every_test_folder_is_a_package() -> None:
+    """Otherwise two test files of one name collide."""
+    folders = {Path(name).parent.as_posix() for name in python_files("tests")}
+    assert [folder for folder in sorted(folders) if f"{folder}/__init__.py" not in tracked()] == []
+
+
+def test_the_top_level_holds_only_what_was_agreed() -> None:
+    agreed = {
+        *(".ci", ".dockerignore", ".gitattributes", ".github", ".gitignore", ".python-version"),
+        *("CHANGELOG.md", "CONTRIBUTING.md", "Dockerfile", "LICENSE", "README.md", "SECURITY.md"),
+        *("config.example.yaml", "deploy", "docs", "proxy", "pyproject.toml", "requirements.lock", "tests"),
+    }
+    assert {name.partition("/")[0] for name in tracked()} <= agreed
+
+
+# Spelled apart, so that this file does not find itself.
+_HOSTS = [
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "npmjs" + ".org",
+    "yarnpkg" + ".com",
+    "deb.debian" + ".org",
+]
+_PLACES = ["/ro" + "ot/", "/ho" + "me/", "/wo" + "rk/", "/Us" + "ers/"]
+_ALIEN = re.compile("|".join([*map(re.escape, _HOSTS), *(rf"(?<![\w.:}}]){place}" for place in _PLACES)]))
+
+
+@pytest.mark.parametrize("name", tracked())
+def test_no_file_knows_the_machine_it_was_made_on(name: str) -> None:
+    raw = (ROOT / name).read_bytes()
+    if b"\0" in raw[:8192]:
+        return
+    found = _ALIEN.search(raw.decode("utf-8"))
+    assert found is None, f"{name} names {found}"
+
+
+# What core may touch
+
+_CORE_MAY_IMPORT = {
+    *("__future__", "abc", "base64", "bisect", "collections", "dataclasses", "email", "enum", "fnmatch"),
+    *("fractions", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator"),
+    *("re", "string", "struct", "types", "typing", "unicodedata", "urllib"),
+    *("calendar", "datetime", "proxy"),  # datetime: what it tells of now is forbidden below
+}
+_CORE_MAY_NOT_CALL = {"now", "utcnow", "today", "urlopen", "open", "print", "input"}
+
+
+def imported(name: str) -> Iterator[str]:
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("name", python_files("proxy/core"))
+def test_core_decides_and_nothing_else(name: str) -> None:
+    modules = list(imported(name))
+    assert {module.partition(".")[0] for module in modules} <= _CORE_MAY_IMPORT
+    assert all(module.startswith("proxy.core") for module in modules if module.startswith("proxy"))
+    assert not [module for module in modules if module in {"urllib.request", "urllib.error"}]
+    for node in ast.walk(tree(name)):
+        assert not isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith), f"line {node.lineno} waits"
+        if isinstance(node, ast.Call):
+            called = node.func
+            word = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+            clock_port = isinstance(called, ast.Attribute) and "clock" in ast.unparse(called.value).lower()
+            assert word not in _CORE_MAY_NOT_CALL or clock_port, f"line {node.lineno} calls {word}"
+
+
+def test_the_rooms_in_the_middle_do_not_know_each_other() -> None:
+    """Also kept by import-linter; here so that one look at a failing test says it."""
+    rooms = {"gateway", "auth", "stores", "upstream", "observe"}
+    for name in python_files("proxy"):
+        room = Path(name).parts[1]
+        if room in rooms:
+            strangers = {m.split(".")[1] for m in imported(name) if m.startswith("proxy.")} - {room, "core"}
+            assert not strangers, f"{name} imports {strangers}"
+
+
+# Failures, reasons and metrics are told and tested
+
+
+def failures() -> list[type[APIError]]:
+    return [kind for kind in vars(failure).values() if isinstance(kind, type) and issubclass(kind, APIError)]
+
+
+def table_rows(heading: str) -> dict[str, list[str]]:
+    """The rows of README's first table under a heading, by the word in code face in their first cell."""
+    section = re.split(r"^#+ ", text("README.md"), flags=re.MULTILINE)
+    wanted = [part for part in section if part.lower().startswith(heading.lower())]
+    assert wanted, f"README.md has no section '{heading}'"
+    rows = {}
+    for line in wanted[0].splitlines():
+        if line.startswith("| `"):
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for word in re.findall(r"`([^`]+)`", cells[0]):
+                rows[word] = cells[1:]
+    return rows
+
+
+@cache
+def said_in_tests() -> tuple[frozenset[str], frozenset[str]]:
+    """Words that tests compare with or name: whole string constants and strings' words; attributes and names.
+
+    Docstrings do not count, and neither does this file.
+    """
+    strings: set[str] = set()
+    names: set[str] = set()
+    for file in python_files("tests"):
+        if file == "tests/test_house.py":
+            continue
+        for node in ast.walk(tree(file)):
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.Constant) and not isinstance(node, ast.Expr):
+                    value = child.value.decode("latin-1") if isinstance(child.value, bytes) else child.value
+                    if isinstance(value, str):
+                        strings.update(re.findall(r"[\w-]+", value))
+            if isinstance(node, ast.Attribute):
+                names.add(f"{node.value.id}.{node.attr}" if isinstance(node.value, ast.Name) else node.attr)
+            elif isinstance(node, ast.Name):
+                names.add(node.id)
+    return frozenset(strings), frozenset(names)
+
+
+@pytest.mark.parametrize("kind", failures()[1:], ids=lambda kind: kind.__name__)
+def test_a_failure_is_listed_and_tested(kind: type[APIError]) -> None:
+    row = table_rows("Errors").get(kind.code)
+    assert row is not None, f"README.md's table of errors lacks `{kind.code}`"
+    assert kind.__name__ in row[0]
+    assert ("yes" in row[-1]) or ("no" in row[-1])
+    strings, names = said_in_tests()
+    assert kind.code in strings, f"no test expects the code {kind.code}"
+    assert kind.__name__ in names | {name.rpartition(".")[2] for name in names}, f"no test names {kind}"
+
+
+def test_the_table_of_errors_lists_nothing_else() -> None:
+    assert set(table_rows("Errors")) == {kind.code for kind in failures()}
+
+
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
+def test_a_reason_is_listed_used_and_tested(reason: Reason) -> None:
+    assert reason.sentence, "a reason says itself in a sentence"
+    row = table_rows("Reasons").get(reason.value)
+    assert row is not None, f"README.md's table of reasons lacks `{reason.value}`"
+    assert row[-1] == reason.sentence
+    used = [
+        f for f in python_files("proxy") if f != "proxy/core/reason.py" and f"Reason.{reason.name}" in text(f)
+    ]
+    assert used, "no decision ever gives this reason"
+    _, names = said_in_tests()
+    assert f"Reason.{reason.name}" in names, "no test expects this reason"
+
+
+def test_the_table_of_reasons_lists_nothing_else() -> None:
+    assert set(table_rows("Reasons")) == {reason.value for reason in Reason}
+
+
+def declared_metrics() -> set[str]:
+    """Names of metrics as observe/metrics.py declares them, `_total` included where it is a counter."""
+    words = [
+        node.value
+        for node in ast.walk(tree("proxy/observe/metrics.py"))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return {word.removesuffix("_total") for word in words if re.fullmatch(r"leeward_[a-z_]+", word)}
+
+
+def test_metrics_are_listed() -> None:
+    listed = {name.removesuffix("_total") for name in table_rows("Metrics")}
+    assert declared_metrics() == listed
+
+
+# Small matters of order
+
+
+def test_every_room_is_named_in_the_order_of_imports() -> None:
+    """A room that import-linter does not know would be free to import anything."""
+    rooms = {Path(name).parts[1].removesuffix(".py") for name in python_files("proxy")} - {"__init__"}
+    layers = re.search(r"^layers = \[(.*?)^\]", text("pyproject.toml"), re.MULTILINE | re.DOTALL)
+    assert layers is not None
+    assert rooms <= set(re.findall(r"\w+", layers.group(1)))
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    from proxy import __version__
+
+    versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", text("CHANGELOG.md"), re.MULTILINE)
+    assert versions[0] == __version__
+    assert all(_numbers(newer) > _numbers(older) for newer, older in pairwise(versions))
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def test_the_lock_names_every_dependency_and_no_place() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    lock = text("requirements.lock")
+    pinned = set(re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE))
+    assert {re.split(r"[\[<>=~!; ]", line)[0].lower() for line in wanted} <= pinned
+    assert "://" not in lock
