@@ -1,0 +1,137 @@
+"""What happens to a request, step by step?
+
+Route → what changes in passing → the cache (which asks the upstream where it must) → the failure told →
+what names us. Each step decides in `core`; the order stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from proxy.core import problem
+from proxy.core.exchange import Exchange
+from proxy.core.failure import APIError, of_status
+from proxy.core.forwarding import VIA, forward
+from proxy.core.message import Request, Response, Whole
+from proxy.core.ports import Clock, Upstream
+from proxy.core.resilience.wait import retry_after
+from proxy.core.routing import ErrorMode, Route, Table
+from proxy.gateway.caching import Caching
+
+# Said by us alone; an upstream that is such a proxy itself has said its own to us, not to the caller.
+_OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error"})
+
+
+class Pipeline:
+    """The path of one request, from its parsed head to a response whose body is still to be pulled."""
+
+    def __init__(self, *, table: Table, caching: Caching, upstream: Upstream, clock: Clock) -> None:
+        self._table = table
+        self._caching = caching
+        self._upstream = upstream
+        self._clock = clock
+
+    async def answer(
+        self, request: Request, exchange: Exchange, *, traceparent: str, caller: str = ""
+    ) -> Response:
+        """The response for the caller. Raises APIError for a failure of our own."""
+        route, target = self._table.find(request)
+        exchange.route = route.name
+        onward = forward(
+            request, route, target, request_id=exchange.id, traceparent=traceparent, caller=caller
+        )
+
+        async def fetch(wanted: Request) -> Response:
+            return await self._upstream.send(wanted, route, exchange)
+
+        response = await self._caching.answer(onward, route, exchange, fetch)
+        if of_status(response.status) is not None:
+            response = await self._told(response, route, request, exchange)
+        return signed(response, exchange)
+
+    async def _told(self, response: Response, route: Route, request: Request, exchange: Exchange) -> Response:
+        """An upstream's failure in the form that the route and the caller's Accept ask for."""
+        failure_class = of_status(response.status)
+        if failure_class is None:
+            return response
+        exchange.code = failure_class.code
+        translated = route.errors is ErrorMode.TRANSLATE or problem.preferred(
+            request.headers.joined("accept")
+        )
+        if not translated:
+            headers = response.headers.without(_OURS).plus(("Leeward-Error", failure_class.code))
+            return Response(
+                status=response.status, reason=response.reason, headers=headers, body=response.body
+            )
+        body = await _at_most(response, problem.MOST_ORIGINAL)
+        told = problem.upstream_failure(
+            name=route.name,
+            status=response.status,
+            headers=response.headers,
+            body=body,
+            retry_after=retry_after(response.headers, self._clock.wall()),
+            mask=route.injector.mask,
+        )
+        if told is None:
+            return response
+        failure, original = told
+        exchange.error = failure
+        return problem.response(
+            failure,
+            method=request.method,
+            request_id=exchange.id,
+            attempts=len(exchange.attempts),
+            original=original,
+            fields=response.headers.without(_OURS),
+        )
+
+
+async def _at_most(response: Response, most: int) -> bytes:
+    """The first bytes of an error body; fewer where it breaks off, for the status is known all the same."""
+    body = response.body
+    if isinstance(body, Whole):
+        return body.data[:most]
+    pieces: list[bytes] = []
+    room = most
+    try:
+        while room > 0 and (piece := await body.read()):
+            pieces.append(piece[:room])
+            room -= len(piece)
+        if room > 0:
+            return b"".join(pieces)
+        # One more look: a body that ends here leaves its connection usable.
+        await body.read()
+    except APIError:
+        pass
+    finally:
+        body.close()
+    return b"".join(pieces)
+
+
+def failed(failure: APIError, request_method: str, exchange: Exchange) -> Response:
+    """A failure of our own as a response."""
+    exchange.error = failure
+    exchange.code = failure.code
+    return signed(
+        problem.response(
+            failure, method=request_method, request_id=exchange.id, attempts=len(exchange.attempts)
+        ),
+        exchange,
+    )
+
+
+def signed(response: Response, exchange: Exchange) -> Response:
+    """The response with the fields that name us and the request."""
+    headers = response.headers
+    theirs = headers.get("x-request-id")
+    added = [("X-Request-Id", exchange.id), ("Via", VIA)]
+    if theirs is not None and theirs != exchange.id:
+        # Ours finds the log line; the upstream's is what its support asks for.
+        added.append(("Leeward-Upstream-Request-Id", theirs))
+    if len(exchange.attempts) > 1:
+        added.append(("Leeward-Attempts", str(len(exchange.attempts))))
+    kept = headers.without(_SIGNATURE)
+    return Response(
+        status=response.status, reason=response.reason, headers=kept.plus(*added), body=response.body
+    )
+
+
+_SIGNATURE = frozenset({"x-request-id", "leeward-attempts", "leeward-upstream-request-id"})

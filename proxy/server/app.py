@@ -1,0 +1,185 @@
+"""How is one parsed request answered, whatever happens?
+
+The law: every request gets one answer or a broken connection, never silence; every failure leaves as a
+problem document; and one Exchange is closed for each, however it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import random
+from collections.abc import Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from proxy.core.exchange import Exchange
+from proxy.core.failure import APIError, CallerError, InternalError
+from proxy.core.forwarding import callers_id
+from proxy.core.message import Request, Response, Whole
+from proxy.core.ports import Clock, Observer, Secret
+from proxy.gateway.pipeline import Pipeline, failed
+from proxy.server.head import Head, read
+from proxy.server.identifiers import request_id, traceparent
+from proxy.server.streaming import CallerBody, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.server.connection import Connection
+
+_CLIENT_LEFT = 499  # in the record only: nobody is there to read it
+
+
+class ProxyApp:
+    """Answers requests from a pipeline."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        observers: Sequence[Observer],
+        clock: Clock,
+        bug: Callable[[str, BaseException], None],
+        client_token: Secret | None = None,
+        max_request_body: int,
+        header_timeout: float,
+        idle_timeout: float,
+        scheme: str = "http",
+    ) -> None:
+        """Times in seconds, sizes in bytes. `bug` is told of failures that are ours, with their trace."""
+        self._pipeline = pipeline
+        self._observers = tuple(observers)
+        self._clock = clock
+        self._bug = bug
+        self._client_token = client_token
+        self._max_request_body = max_request_body
+        self._scheme = scheme
+        self._bits = random.SystemRandom().getrandbits
+        self._date = ("", -1)
+        self.header_timeout = header_timeout
+        self.idle_timeout = idle_timeout
+        self.draining = False
+        self.answered = 0
+
+    async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Answers one request; whether the connection may be used further."""
+        exchange = self._opened(method=message.method)
+        head: Head | None = None
+        try:
+            try:
+                head = read(message, most_body=self._max_request_body)
+                response = await self._answer(connection, head, payload, exchange)
+            except APIError as failure:
+                response = self._failure(failure, exchange)
+            except ConnectionError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the last line of defence: our bug, the caller's 500
+                self._bug(exchange.id, error)
+                response = self._failure(InternalError(), exchange)
+            last = head is None or head.final or self.draining or not payload.is_eof()
+            return await write(connection, response, head, exchange, date=self._now(), last=last)
+        except (asyncio.CancelledError, ConnectionError):
+            exchange.cut = True
+            exchange.status = exchange.status or _CLIENT_LEFT
+            raise
+        finally:
+            self._closed(exchange)
+
+    async def refuse(self, connection: Connection, failure: APIError) -> None:
+        """Answers what did not parse; the connection closes it afterwards."""
+        exchange = self._opened(method="-")
+        try:
+            await write(
+                connection, self._failure(failure, exchange), None, exchange, date=self._now(), last=True
+            )
+        except ConnectionError:
+            exchange.cut = True
+        finally:
+            self._closed(exchange)
+
+    async def _answer(
+        self, connection: Connection, head: Head, payload: StreamReader, exchange: Exchange
+    ) -> Response:
+        exchange.target = head.target.partition("?")[0]
+        exchange.headers_in = head.headers
+        exchange.id = callers_id(head.headers) or exchange.id
+        self._check_caller(head)
+        body: Whole | CallerBody
+        if head.length == 0:
+            body = Whole()
+        else:
+            body = CallerBody(
+                payload,
+                connection,
+                length=head.length,
+                most=self._max_request_body,
+                idle=self.idle_timeout,
+                waits_for_continue=head.expects_continue,
+            )
+        request = Request(
+            method=head.method,
+            target=head.target,
+            headers=head.headers,
+            body=body,
+            host=head.host,
+            scheme=self._scheme,
+        )
+        try:
+            response = await self._pipeline.answer(
+                request, exchange, traceparent=traceparent(self._bits), caller=connection.peer
+            )
+        finally:
+            if isinstance(body, CallerBody):
+                exchange.bytes_in = body.received
+        exchange.first_byte = self._clock.now() - exchange.started
+        return response
+
+    def _check_caller(self, head: Head) -> None:
+        if self._client_token is None:
+            return
+        wanted = self._client_token.reveal().encode()
+        given = head.headers.all("leeward-token")
+        for line in head.headers.all("proxy-authorization"):
+            scheme, _, token = line.partition(" ")
+            if scheme.lower() == "bearer":
+                given.append(token.strip())
+        if not any(hmac.compare_digest(wanted, token.encode("latin-1")) for token in given):
+            raise CallerError("Send the token as Leeward-Token or Proxy-Authorization: Bearer.")
+
+    def _failure(self, failure: APIError, exchange: Exchange) -> Response:
+        response = failed(failure, exchange.method, exchange)
+        extra: list[tuple[str, str]] = []
+        if isinstance(failure, CallerError):
+            extra.append(("Proxy-Authenticate", "Bearer"))
+        if failure.status == 405:  # noqa: PLR2004  # RFC 9110 §15.5.6: a 405 names what is allowed
+            extra.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        if not extra:
+            return response
+        headers = response.headers.plus(*extra)
+        return Response(status=response.status, headers=headers, body=response.body)
+
+    def _opened(self, *, method: str) -> Exchange:
+        wall = self._clock.wall()
+        exchange = Exchange(
+            id=request_id(wall, self._bits), method=method, target="", started=self._clock.now(), at=wall
+        )
+        for observer in self._observers:
+            observer.opened(exchange)
+        return exchange
+
+    def _closed(self, exchange: Exchange) -> None:
+        self.answered += 1
+        exchange.seconds = self._clock.now() - exchange.started
+        for observer in self._observers:
+            observer.closed(exchange)
+
+    def _now(self) -> str:
+        """The time as a Date field writes it; made once a second."""
+        second = int(self._clock.wall())
+        if second != self._date[1]:
+            self._date = (formatdate(second, usegmt=True), second)
+        return self._date[0]

@@ -1,0 +1,270 @@
+"""What happens on one caller's connection, from its first byte to its last?
+
+aiohttp parses and holds back; this class says what a connection may do. It overrides the library's
+request loop (`start`), because that loop makes a task and an object for each request, reads on after a
+response without looking at what it reads, and knows no time limit for a head. Everything private that it
+leans on is guarded by tests/server/test_connection.py and the pinned minor version.
+
+The law: one message in, at most one out, in order. A connection is in one of three states, idle (waits
+`idle_timeout`), head (`header_timeout` from the first byte) or busy; what is not finished in its time is
+closed. After a request whose body was not read to its end nothing more is parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Protocol, cast
+
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from proxy.core.failure import APIError, BadRequestError
+from proxy.server.head import MOST_BYTES, MOST_FIELDS, unparsed
+
+if TYPE_CHECKING:
+    from aiohttp.web_server import Server
+
+_LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown away before closing
+_LINGER_SECONDS = 2.0
+_IDLE, _HEAD, _BUSY = "idle", "head", "busy"
+
+
+class App(Protocol):
+    """What a connection asks about each request."""
+
+    header_timeout: float  # seconds
+    idle_timeout: float  # seconds
+
+    async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Answers; whether the connection may be used further."""
+
+    async def refuse(self, connection: Connection, failure: APIError) -> None:
+        """Answers what did not even parse. The connection is closed afterwards."""
+
+
+class Connection(RequestHandler):
+    """One caller's connection."""
+
+    __slots__ = (
+        "_app",
+        "_deadline",
+        "_failed",
+        "_head_bytes",
+        "_phase",
+        "_reading",
+        "_reaper",
+        "_thrown_away",
+        "peer",
+    )
+
+    def __init__(self, connections: Connections, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            cast("Server", connections),
+            loop=loop,
+            keepalive_timeout=0,  # 0 switches the library's own timer off; ours covers the head as well
+            access_log=None,  # type: ignore[arg-type]  # the library tests it for truth before use
+            auto_decompress=False,
+            max_line_size=MOST_BYTES,
+            max_field_size=MOST_BYTES,
+            max_headers=MOST_FIELDS,
+            lingering_time=0,
+        )
+        self._app = connections.app
+        self._phase = _IDLE
+        self._deadline = 0.0
+        self._head_bytes = 0
+        self._reading: StreamReader | None = None
+        self._reaper: asyncio.TimerHandle | None = None
+        self._failed = False
+        self._thrown_away = 0
+        self.peer = ""
+
+    # The library's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) and peer else ""
+        self._enter(_IDLE, self._app.idle_timeout)
+        self._reaper = self._loop.call_at(self._deadline, self._reap)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._failed:
+            # After a message that did not parse, no byte of this caller means anything.
+            self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES and self.transport is not None:
+                self.transport.abort()
+            return
+        super().data_received(data)
+        if self._messages:
+            last = self._messages[-1][0]
+            if isinstance(last, _ErrInfo):
+                self._failed = True
+                # The parser gives no sign to who reads the body that turned out broken.
+                if self._reading is not None and not self._reading.is_eof():
+                    self._reading.set_exception(BadRequestError("The request body is not valid HTTP/1.1."))
+        elif self._phase != _BUSY and data:
+            if self._phase == _IDLE:
+                self._head_bytes = 0
+                self._enter(_HEAD, self._app.header_timeout)
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_BYTES:
+                self._failed = True
+                info = _ErrInfo(status=400, exc=ValueError(), message="head too large")
+                self._messages.append((info, EMPTY_PAYLOAD))
+                if self._waiter is not None and not self._waiter.done():
+                    self._waiter.set_result(None)
+
+    # The life of a connection
+
+    async def start(self) -> None:
+        """Requests one after the other, until one says that it was the last."""
+        while not self._force_close and self.transport is not None:
+            if not self._messages:
+                self._enter(_IDLE, self._app.idle_timeout)
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            self._phase = _BUSY
+            message, payload = self._messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            if isinstance(message, _ErrInfo):
+                await self._app.refuse(self, unparsed(message.message))
+                await self._linger()
+                break
+            self._reading = payload
+            try:
+                again = await self._app.handle(self, message, payload)
+            finally:
+                self._reading = None
+            if not payload.is_eof() or (self._messages and not again):
+                await self._linger()
+                break
+            if not again:
+                break
+        self._finish()
+
+    def _finish(self) -> None:
+        self._task_handler = None
+        if self.transport is not None:
+            self.transport.close()
+
+    async def _linger(self) -> None:
+        """Throws away a little of what the caller still sends, so that a reset does not eat our answer."""
+        transport = self.transport
+        if transport is None:
+            return
+        self._failed = True
+        self._thrown_away = 0
+        self._enter(_IDLE, _LINGER_SECONDS)
+        if transport.can_write_eof():
+            transport.write_eof()
+        if self._reading_paused or self._buffer_paused:
+            self._resume_transport_reading()
+        # Ends early where the caller closes too: `connection_lost` cancels this task.
+        await asyncio.sleep(_LINGER_SECONDS)
+
+    # What the app needs
+
+    @property
+    def busy(self) -> bool:
+        return self._phase == _BUSY or bool(self._messages)
+
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the socket. Raises ConnectionResetError where the caller has left."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The caller has left.")
+        transport.write(data)
+
+    async def drain(self) -> None:
+        """Waits while the caller reads slower than we write; at most `idle_timeout` without progress."""
+        if not self._paused:
+            return
+        try:
+            async with asyncio.timeout(self._app.idle_timeout):
+                await self._drain_helper()
+        except TimeoutError:
+            self.reset()
+            raise ConnectionResetError("The caller does not read.") from None
+
+    def reset(self) -> None:
+        """Ends the connection so that nobody can take what was sent for a whole message."""
+        transport = self.transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            # Without a body length a plain close would look like its end: RST instead of FIN.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._force_close = True
+        transport.abort()
+
+    # Time
+
+    def _enter(self, phase: str, seconds: float) -> None:
+        self._phase = phase
+        self._deadline = self._loop.time() + seconds
+        # A timer that stands too late is moved; one that stands too early finds out by itself (_reap):
+        # so a request costs no timer at all.
+        if self._reaper is not None and self._reaper.when() > self._deadline:
+            self._reaper.cancel()
+            self._reaper = self._loop.call_at(self._deadline, self._reap)
+
+    def _reap(self) -> None:
+        now = self._loop.time()
+        if self._phase == _BUSY:
+            self._reaper = self._loop.call_at(now + self._app.header_timeout, self._reap)
+        elif now < self._deadline:
+            self._reaper = self._loop.call_at(self._deadline, self._reap)
+        else:
+            self._reaper = None
+            self.force_close()
+
+
+class Connections:
+    """All connections of one listening socket; in the library's words, its `Server`."""
+
+    handler_cancellation = True  # a caller that leaves cancels its request
+    request_handler = None
+    request_factory = None
+
+    def __init__(self, app: App, loop: asyncio.AbstractEventLoop) -> None:
+        self.app = app
+        self._loop = loop
+        self.open: set[Connection] = set()
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=self._loop)
+
+    def connection_made(self, connection: Connection, _transport: asyncio.Transport) -> None:
+        self.open.add(connection)
+
+    def connection_lost(self, connection: Connection, _exc: BaseException | None = None) -> None:
+        self.open.discard(connection)
+
+    def busy(self) -> int:
+        """Connections on which a request is being answered."""
+        return sum(1 for connection in self.open if connection.busy)
+
+    def close(self, *, idle_only: bool) -> None:
+        """Closes idle connections cleanly; the busy ones too, visibly broken, unless `idle_only`."""
+        for connection in list(self.open):
+            if not connection.busy:
+                connection.force_close()
+            elif not idle_only:
+                connection.reset()
