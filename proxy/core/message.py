@@ -175,6 +175,10 @@ class Request:
     host: str = ""
     scheme: str = "http"
 
+    def __repr__(self) -> str:
+        """Without the query, which may hold somebody's credential."""
+        return f"Request({self.method} {self.path}, {self.headers!r})"
+
     @property
     def path(self) -> str:
         """The target before the first `?`."""

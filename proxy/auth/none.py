@@ -1,0 +1,28 @@
+"""What if nothing is to be injected? The caller's own credential passes as it came."""
+
+from __future__ import annotations
+
+from proxy.core.message import Request
+
+
+class NoCredential:
+    """`{type: none}`."""
+
+    __slots__ = ()
+
+    replaced: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return "NoCredential()"
+
+    def describe(self) -> str:
+        return "none: the caller's own credential passes"
+
+    def identity(self) -> str:
+        return "none"
+
+    async def inject(self, request: Request) -> Request:
+        return request
+
+    def mask(self, text: str) -> str:
+        return text

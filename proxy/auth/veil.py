@@ -1,0 +1,111 @@
+"""How is a secret value kept out of everything that is shown?
+
+The law: a value leaves this room on the request that carries it and nowhere else. To tell credentials
+apart there is a keyed digest; in texts from elsewhere every usual spelling of a value becomes `***`; what
+holds values cannot be printed or pickled. A value under four characters is not masked: it hides nothing,
+and replacing it would garble every text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from typing import NoReturn
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+SHORTEST = 4  # characters
+_SHORTEST_PIECE = 8  # of base64 text: shorter ones occur by chance
+_REMEMBERED = 4  # values: a rotated one may still stand in answers under way
+_SALT_BYTES = range(16, 65)
+
+
+class Veil:
+    """What one credential's values are, for masking and telling apart only.
+
+    `salt` (16 to 64 bytes) keys the digest, so that a guess cannot be tried without it.
+    """
+
+    __slots__ = ("_identity", "_latest", "_masked", "_salt", "_scheme")
+
+    def __init__(self, scheme: str, salt: bytes) -> None:
+        if len(salt) not in _SALT_BYTES:
+            raise ValueError("a salt has 16 to 64 bytes")
+        self._scheme = scheme
+        self._salt = salt
+        self._latest: tuple[str, ...] = ()
+        self._identity = ""
+        self._masked: dict[str, tuple[str, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"Veil({self._scheme})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential is not pickled")
+
+    def identity(self, *parts: str) -> str:
+        """`scheme:digest`, equal for equal parts, computed once for the present ones."""
+        if parts != self._latest or not self._identity:
+            digest = hashlib.blake2b(key=self._salt, digest_size=16)
+            for part in (self._scheme, *parts):
+                data = part.encode("utf-8", "surrogatepass")
+                digest.update(len(data).to_bytes(8, "big"))
+                digest.update(data)
+            self._latest = parts
+            self._identity = f"{self._scheme}:{digest.hexdigest()}"
+        return self._identity
+
+    def hide(self, value: str) -> None:
+        """From now on `mask` replaces this value; the few before it stay hidden too."""
+        if value in self._masked or len(value) < SHORTEST:
+            return
+        while len(self._masked) >= _REMEMBERED:
+            del self._masked[next(iter(self._masked))]
+        self._masked[value] = spellings(value)
+
+    def mask(self, text: str) -> str:
+        """The text with every spelling of every hidden value replaced by `***`."""
+        for forms in self._masked.values():
+            for form in forms:
+                if form in text:
+                    text = text.replace(form, MASK)
+        return text
+
+
+def spellings(value: str) -> tuple[str, ...]:
+    """The forms in which a value turns up in texts, longest first."""
+    data = value.encode("utf-8", "surrogatepass")
+    percent = {quote(data), quote(data, safe=""), quote_plus(data)}
+    escaped = {
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        json.dumps(value)[1:-1].replace("/", "\\/"),
+        repr(value)[1:-1],
+        html.escape(value),
+    }
+    whole = base64.b64encode(data).decode()
+    encoded = {form for form in (whole, whole.rstrip("="), *_inside_base64(data)) if len(form) >= SHORTEST}
+    encoded |= {form.translate(_URL_SAFE) for form in encoded}
+    forms = {value} | percent | {_lower_hex(form) for form in percent} | escaped | encoded
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+def _lower_hex(form: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda pair: pair[0].lower(), form)
+
+
+def _inside_base64(data: bytes) -> set[str]:
+    """What data looks like in the base64 of something longer, at each of the three alignments."""
+    pieces = set()
+    for lead in range(3):
+        text = base64.b64encode(bytes(lead) + data).decode()
+        piece = text[-(-lead * 8 // 6) : (lead + len(data)) * 8 // 6]
+        if len(piece) >= _SHORTEST_PIECE:
+            pieces.add(piece)
+    return pieces
