@@ -1,0 +1,330 @@
+"""What is counted and timed, under which names? The one file that declares every metric.
+
+The law: a label is a route's name or a word of a closed list, never a caller's string. At most
+SERIES_A_ROUTE series come from one route: what an upstream's strange statuses would add folds into
+`other`. Counting one request costs two table look-ups; names, labels and sums are made when scraped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from proxy.core import failure
+from proxy.core.exchange import Attempt, Exchange, Verdict
+
+SERIES_A_ROUTE = 200
+# Seconds. A hit takes fractions of a millisecond, a model's answer most of a minute.
+BUCKETS = (0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+
+NO_ROUTE = "none"
+OTHER = "other"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+OUTCOMES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol"})
+CODES = frozenset(
+    thing.code
+    for thing in vars(failure).values()
+    if isinstance(thing, type) and issubclass(thing, failure.APIError)
+)
+# An answer from the store or from somebody else's fetch is a hit, checked with the origin or not;
+# a bypass never asked the cache and is neither.
+HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
+
+_MOST_COMBINATIONS = 36  # of method, code and verdict, a route
+_MOST_REASONS = 12  # of retries, a route; and of evictions
+_STATUSES = range(100, 600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a route did since the start, for the dashboard."""
+
+    requests: int = 0
+    hits: int = 0
+    misses: int = 0
+    attempts: int = 0
+    retries: int = 0
+    errors: int = 0
+    inflight: int = 0
+
+
+class _Times:
+    """One histogram's counts."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def cumulated(self) -> list[tuple[str, float]]:
+        rows, seen = [], 0
+        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
+            seen += count
+            rows.append((bound, float(seen)))
+        return rows
+
+
+class _Cell:
+    """One combination of labels of a request: its count, and the times of its verdict."""
+
+    __slots__ = ("count", "labels", "times")
+
+    def __init__(self, labels: tuple[str, str, str, str], times: _Times) -> None:
+        self.labels = labels
+        self.times = times
+        self.count = 0
+
+
+class Metrics:
+    """A core.ports.Observer. `upstreams` are shown from the start, with zeros."""
+
+    def __init__(self, version: str, upstreams: Iterable[str] = ()) -> None:
+        self._version = version
+        self._upstreams = dict.fromkeys(upstreams)
+        # By what the exchange says; several statuses of a full route share one cell.
+        self._cells: dict[tuple[str, str, int, str], _Cell] = {}
+        self._by_labels: dict[tuple[str, str, str, str], _Cell] = {}
+        self._combinations: Counter[str] = Counter()
+        self._durations: dict[tuple[str, str], _Times] = {}
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._upstream_times: dict[str, _Times] = {}
+        self._retries: Counter[tuple[str, str]] = Counter()
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._evictions: Counter[tuple[str]] = Counter()
+        self._open: dict[int, Exchange] = {}
+        self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    # What happens
+
+    def opened(self, exchange: Exchange) -> None:
+        self._open[id(exchange)] = exchange
+
+    def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
+        name = exchange.route or NO_ROUTE
+        outcome = attempt.outcome if attempt.outcome in OUTCOMES else OTHER
+        self._outcomes[name, outcome] += 1
+        times = self._upstream_times.get(name)
+        if times is None:
+            times = self._upstream_times[name] = _Times()
+        times.add(attempt.seconds)
+        before = exchange.attempts
+        if before and before[-1] is attempt:
+            before = before[:-1]
+        if before:
+            # That there was one before makes this a retry; that one's reason says why.
+            self._count(self._retries, name, before[-1].reason or OTHER, _MOST_REASONS)
+
+    def closed(self, exchange: Exchange) -> None:
+        self._open.pop(id(exchange), None)
+        code = exchange.code or (exchange.error.code if exchange.error is not None else None)
+        if code is not None:
+            self._errors[exchange.route or NO_ROUTE, code if code in CODES else OTHER] += 1
+        self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, exchange.seconds)
+
+    def answered(self, upstream: str, method: str, status: int, verdict: Verdict, seconds: float) -> None:
+        """Counts one answer without an Exchange; for a hit that never made one."""
+        cell = self._cells.get((upstream, method, status, verdict))
+        if cell is None:
+            cell = self._cell(upstream or NO_ROUTE, method, status, verdict)
+            # Only what was seen often enough to matter may grow this table: it is bounded by folding.
+            if method in METHODS and status in _STATUSES:
+                self._cells[upstream, method, status, verdict] = cell
+        cell.count += 1
+        cell.times.add(seconds)
+
+    def evicted(self, reason: str, count: int = 1) -> None:
+        """A store let entries go; `reason` is a word of a short list."""
+        known = (reason,) in self._evictions or len(self._evictions) < _MOST_REASONS
+        self._evictions[reason if known else OTHER,] += count
+
+    def watch_store(self, name: str, usage: Callable[[], tuple[int, int]]) -> None:
+        """`usage` answers (entries, bytes) whenever somebody scrapes."""
+        self._stores[name] = usage
+
+    def _cell(self, upstream: str, method: str, status: int, verdict: Verdict) -> _Cell:
+        code = str(status) if status in _STATUSES else OTHER
+        labels = (upstream, method if method in METHODS else OTHER, code, verdict.value)
+        known = self._by_labels.get(labels)
+        if known is not None:
+            return known
+        if self._combinations[upstream] < _MOST_COMBINATIONS:
+            self._combinations[upstream] += 1
+        else:
+            labels = (upstream, OTHER, OTHER, verdict.value)
+        known = self._by_labels.get(labels)
+        if known is None:
+            times = self._durations.setdefault((upstream, verdict.value), _Times())
+            known = self._by_labels[labels] = _Cell(labels, times)
+        return known
+
+    @staticmethod
+    def _count(counter: Counter[tuple[str, str]], upstream: str, word: str, most: int) -> None:
+        key = (upstream, word)
+        if key not in counter and sum(1 for name, _ in counter if name == upstream) >= most:
+            key = (upstream, OTHER)
+        counter[key] += 1
+
+    # What is shown
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The page and its Content-Type: OpenMetrics where Accept asks for it, else Prometheus text."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def totals(self) -> dict[str, Totals]:
+        """By route, in the order in which they were configured or came."""
+        inflight = self._inflight()
+        summed: dict[str, dict[str, int]] = {name: {} for name in (*self._upstreams, *inflight)}
+
+        def add(name: str, what: str, count: int) -> None:
+            row = summed.setdefault(name, {})
+            row[what] = row.get(what, 0) + count
+
+        for (upstream, _, _, verdict), cell in self._by_labels.items():
+            add(upstream, "requests", cell.count)
+            if verdict in HITS:
+                add(upstream, "hits", cell.count)
+            elif verdict == Verdict.MISS:
+                add(upstream, "misses", cell.count)
+        for what, counter in (
+            ("attempts", self._outcomes),
+            ("retries", self._retries),
+            ("errors", self._errors),
+        ):
+            for (upstream, _), count in counter.items():
+                add(upstream, what, count)
+        return {name: Totals(**row, inflight=inflight.get(name, 0)) for name, row in summed.items()}
+
+    def _inflight(self) -> Counter[str]:
+        # Counted by looking: the route is not known yet when a request is opened.
+        return Counter(exchange.route or NO_ROUTE for exchange in self._open.values())
+
+    def stores(self) -> dict[str, tuple[int, int]]:
+        """(entries, bytes) by store."""
+        return {name: usage() for name, usage in self._stores.items()}
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client's registry."""
+        yield _counter(
+            "leeward_requests",
+            "Requests answered, by route, method, status and what the cache did.",
+            ("upstream", "method", "code", "cache"),
+            ((cell.labels, cell.count) for cell in self._by_labels.values()),
+        )
+        yield _histogram(
+            "leeward_request_duration_seconds",
+            "From a request's arrival to the end of its answer.",
+            ("upstream", "cache"),
+            self._durations.items(),
+        )
+        yield _counter(
+            "leeward_upstream_attempts",
+            "Requests sent upstream, retries included, by how each ended.",
+            ("upstream", "outcome"),
+            self._outcomes.items(),
+        )
+        yield _histogram(
+            "leeward_upstream_duration_seconds",
+            "From an attempt's start to the head of the upstream's answer.",
+            ("upstream",),
+            (((name,), times) for name, times in self._upstream_times.items()),
+        )
+        yield _counter(
+            "leeward_retries",
+            "Attempts after the first, by why the one before was not enough.",
+            ("upstream", "reason"),
+            self._retries.items(),
+        )
+        yield _counter(
+            "leeward_errors",
+            "Failures that callers saw, by code.",
+            ("upstream", "code"),
+            self._errors.items(),
+        )
+        totals = self.totals()
+        yield _counter(
+            "leeward_cache_hits",
+            "Answers from the cache: fresh, stale, revalidated, or shared with a fetch under way.",
+            ("upstream",),
+            (((name,), row.hits) for name, row in totals.items()),
+        )
+        yield _counter(
+            "leeward_cache_misses",
+            "Requests that the cache could have answered and had nothing for.",
+            ("upstream",),
+            (((name,), row.misses) for name, row in totals.items()),
+        )
+        yield _gauge(
+            "leeward_inflight_requests",
+            "Requests being served now.",
+            ("upstream",),
+            (((name,), row.inflight) for name, row in totals.items()),
+        )
+        usage = self.stores()
+        yield _gauge(
+            "leeward_cache_entries",
+            "Entries in the store.",
+            ("store",),
+            (((name,), entries) for name, (entries, _) in usage.items()),
+        )
+        yield _gauge(
+            "leeward_cache_bytes",
+            "Bytes in the store, bookkeeping included.",
+            ("store",),
+            (((name,), size) for name, (_, size) in usage.items()),
+        )
+        yield _counter(
+            "leeward_cache_evictions",
+            "Entries that the store let go, by why.",
+            ("reason",),
+            self._evictions.items(),
+        )
+        yield _gauge(
+            "leeward_build_info", "Always 1; the version is the label.", ("version",), [((self._version,), 1)]
+        )
+
+
+def _counter(
+    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in rows:
+        family.add_metric(values, count)
+    return family
+
+
+def _gauge(
+    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _histogram(
+    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], _Times]]
+) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, times in rows:
+        family.add_metric(values, times.cumulated(), times.total)
+    return family
