@@ -1,0 +1,28 @@
+import re
+from random import Random
+
+from proxy.server.identifiers import request_id, traceparent
+
+ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+def test_an_id_is_a_ulid_that_sorts_by_time():
+    bits = Random(1).getrandbits
+    ids = [request_id(1_700_000_000 + second, bits) for second in range(50)]
+    assert all(ULID.fullmatch(made) for made in ids)
+    assert ids == sorted(ids)
+
+
+def test_ids_of_one_moment_differ():
+    bits = Random(1).getrandbits
+    assert len({request_id(1_700_000_000.0, bits) for _ in range(1000)}) == 1000
+
+
+def test_the_layout_is_time_then_chance():
+    assert request_id(0.0, lambda _: 0) == "0" * 26
+    assert request_id(0.032, lambda _: 31) == "0000000010" + "0" * 15 + "Z"
+
+
+def test_a_trace_begun_here_is_well_formed_and_never_all_zero():
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", traceparent(Random(1).getrandbits))
+    assert traceparent(lambda _: 0) == f"00-{1:032x}-{1:016x}-00"
