@@ -1,0 +1,90 @@
+"""What do the directives of a message say? (RFC 9111 §5.2)
+
+The law: no text raises; what is unknown is ignored; what is known but malformed means the stricter
+thing. Of a directive given twice the stricter value counts, so two caches in a row never disagree
+towards reuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from proxy.core.caching import syntax
+from proxy.core.message import Headers
+
+# For these a larger number is the stricter wish; for all others a smaller one is.
+_GREATER_IS_STRICTER = frozenset({"min-fresh"})
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """The directives of one message: lower-case name to every argument given, None = without one."""
+
+    given: Mapping[str, tuple[str | None, ...]]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.given
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def seconds(self, name: str) -> int | None:
+        """A directive's number of seconds; None where it is absent.
+
+        One that is malformed or lacks its number is the strictest: 0, or 2³¹ for `min-fresh`.
+        """
+        arguments = self.given.get(name)
+        if arguments is None:
+            return None
+        greater = name in _GREATER_IS_STRICTER
+        worst = syntax.MOST_SECONDS if greater else 0
+        read = [worst if a is None else _number(a, worst) for a in arguments]
+        return max(read) if greater else min(read)
+
+    def patience(self) -> float | None:
+        """`max-stale` in seconds, infinite where it stands without a number; None where absent."""
+        arguments = self.given.get("max-stale")
+        if arguments is None:
+            return None
+        return min(float("inf") if a is None else _number(a, 0) for a in arguments)
+
+
+def _number(argument: str, worst: int) -> int:
+    read = syntax.seconds(argument)
+    return worst if read is None else read
+
+
+NOTHING = Directives({})
+
+
+@lru_cache(maxsize=512)
+def parse(text: str) -> Directives:
+    """Reads one field value. Never raises."""
+    given: dict[str, tuple[str | None, ...]] = {}
+    for member in syntax.split(text):
+        name, equals, argument = member.partition("=")
+        # A blank beside `=` is malformed: the name is still known, its argument is not read as one.
+        lowered = name.strip().lower()
+        blank = name != name.rstrip() or argument != argument.lstrip()
+        value = (argument if blank else syntax.unquote(argument)) if equals else None
+        given[lowered] = (*given.get(lowered, ()), value)
+    return Directives(given)
+
+
+def of_request(headers: Headers) -> Directives:
+    """What the caller asks. `Pragma: no-cache` speaks only where Cache-Control is silent (§5.4)."""
+    text = headers.joined("cache-control")
+    if text is not None:
+        return parse(text)
+    pragma = headers.joined("pragma")
+    if pragma is not None and "no-cache" in parse(pragma):
+        return parse("no-cache")
+    return NOTHING
+
+
+def of_response(headers: Headers) -> Directives:
+    """What the origin says."""
+    text = headers.joined("cache-control")
+    return NOTHING if text is None else parse(text)

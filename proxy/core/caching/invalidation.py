@@ -1,0 +1,46 @@
+"""What does a successful change make untrue? (RFC 9111 §4.4)
+
+The law: an unsafe method that was not refused drops what is stored for its target, for every identity,
+and for the targets that Location and Content-Location name, as long as they are on the same origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.core.caching import key
+from proxy.core.message import Request, Response
+from proxy.core.routing import Route
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"})
+_FIRST_SUCCESS = 200
+_FIRST_FAILURE = 400
+
+
+def invalidates(method: str, status: int) -> bool:
+    """Whether an answer of this status to this method makes stored answers untrue."""
+    return method not in _SAFE and _FIRST_SUCCESS <= status < _FIRST_FAILURE
+
+
+def places(request: Request, response: Response, route: Route, *, secret: bytes) -> Iterator[bytes]:
+    """The places to drop, each as `Key.place`."""
+    targets = {request.target}
+    for name in ("location", "content-location"):
+        for value in response.headers.all(name):
+            target = _on_origin(value.strip(), route)
+            if target is not None:
+                targets.add(target)
+    for target in targets:
+        yield key.place(route.name, key.keyed_target(target, route.cache.key.ignore_query), secret=secret)
+
+
+def _on_origin(reference: str, route: Route) -> str | None:
+    """The target below the route's base URL that a reference names; None where it is elsewhere."""
+    plain = reference.partition("#")[0]
+    for origin in route.origins:
+        root = f"{origin.scheme}://{origin.authority}"
+        if plain.lower().startswith(root.lower() + "/"):
+            plain = plain[len(root) :]
+        if plain.startswith(origin.path + "/") and not plain.startswith("//"):
+            return plain[len(origin.path) :]
+    return None

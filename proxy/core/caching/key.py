@@ -1,0 +1,130 @@
+"""Under which key may an answer be kept, and is there one at all?
+
+The law: two requests share a key only where route, upstream, credential, the caller's own identity,
+every field that could change the answer unseen, method and target are byte for byte the same. Parts are
+length-prefixed and hashed with a key of this installation, so nothing can be shifted from one part into
+the next and no secret can be read or guessed back. Nothing is normalised. What cannot be keyed
+safely is not cached.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+
+from proxy.core.caching.policy import Scope
+from proxy.core.message import Request
+from proxy.core.reason import Reason
+from proxy.core.routing import Route
+
+# Who is asking, or a field that servers are known to read behind a cache's back: a name with one of
+# these words, underscores read as hyphens.
+_TELLING = re.compile(
+    r"(?:^|-)(?:authorization|cookie2?|forwarded|origin|x-forwarded-.*|x-real-ip|x-client-ip|client-ip"
+    r"|true-client-ip|cf-connecting-ip|x-host|x-http-host-override|x-rewrite-ur[li]|x-original-.*"
+    r"|x-http-method.*|x-method-override|x-http-path-override|x-override-.*|x-user.*|x-tenant.*"
+    r"|x-account.*|x-org.*|x-remote-user|remote-user|from)$"
+    r"|auth|token|secret|api-?key|access-?key|session|signature|password|credential"
+)
+# Begin with a word of the above, but say nothing about who asks.
+_HARMLESS = frozenset({"x-request-id", "x-user-agent"})
+
+_NOT_KEYED = {
+    "range": Reason.RANGE,
+    "upgrade": Reason.UPGRADE,
+    "if-match": Reason.PRECONDITION,
+    "if-unmodified-since": Reason.PRECONDITION,
+    "if-range": Reason.PRECONDITION,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Where an answer is kept. Two keys are equal where `primary` is.
+
+    `primary` and `place` are 32-byte keyed digests. `place` is the same for every identity: an unsafe
+    method drops all that is kept there. `upstream` and `target` are for people and for purging by
+    path; the target is as the caller sent it.
+    """
+
+    primary: bytes
+    place: bytes = field(compare=False)
+    upstream: str = field(compare=False)
+    target: str = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bypass:
+    """The cache is neither read nor written for this request."""
+
+    reason: Reason
+
+
+def identify(request: Request, route: Route, *, secret: bytes, content: bytes | None = None) -> Key | Bypass:
+    """The key of a request as it goes upstream, its credential not yet injected.
+
+    `secret` is random, 16 to 64 bytes, and as long-lived as the store. `content` is the whole body of
+    a method other than GET and HEAD, where it is known; it becomes part of the key.
+    """
+    policy, headers, method = route.cache, request.headers, request.method
+    names, safe = headers.names(), method in {"GET", "HEAD"}
+    if not policy.enabled or method not in policy.methods:
+        return Bypass(reason=Reason.METHOD if policy.enabled else Reason.CACHE_OFF)
+    if (safe and request.body.length != 0) or (not safe and content is None):
+        return Bypass(reason=Reason.REQUEST_BODY)
+    if not names.isdisjoint(_NOT_KEYED.keys()):
+        return Bypass(reason=next(reason for name, reason in _NOT_KEYED.items() if name in names))
+    target = keyed_target(request.target, policy.key.ignore_query)
+    parts = [
+        *(b"key", route.name.encode(), *(origin.url.encode() for origin in route.origins), b""),
+        route.injector.identity().encode(),
+        b"GET" if safe else method.encode("utf-8", "surrogatepass"),
+        target.encode("utf-8", "surrogatepass"),
+        b"" if content is None or safe else content,
+    ]
+    shared = policy.scope is Scope.SHARED
+    for name in sorted(names):
+        # A shared cache decides about Authorization by what the answer says (RFC 9111 §3.5).
+        if (_tells(name) and not (shared and name == "authorization")) or name in policy.key.headers:
+            values = headers.all(name)
+            parts += (name.encode("utf-8", "surrogatepass"), len(values).to_bytes(4, "big"))
+            parts += (value.encode("utf-8", "surrogatepass") for value in values)
+    return Key(
+        primary=digest(parts, secret=secret),
+        place=place(route.name, target, secret=secret),
+        upstream=route.name,
+        target=request.target,
+    )
+
+
+def digest(parts: Iterable[bytes], *, secret: bytes) -> bytes:
+    """32 bytes that stand for these parts and no other sequence of parts."""
+    hashed = blake2b(digest_size=32, key=secret)
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big"))
+        hashed.update(part)
+    return hashed.digest()
+
+
+def place(upstream: str, target: str, *, secret: bytes) -> bytes:
+    """The digest of a resource, whoever asks for it."""
+    parts = (b"place", upstream.encode(), target.encode("utf-8", "surrogatepass"))
+    return digest(parts, secret=secret)
+
+
+def keyed_target(target: str, ignored: tuple[str, ...]) -> str:
+    """The target without the ignored query parameters, which are named as they are spelled in it."""
+    path, mark, query = target.partition("?")
+    if not ignored or not query:
+        return target
+    kept = [pair for pair in query.split("&") if pair.partition("=")[0] not in ignored]
+    return f"{path}{mark}{'&'.join(kept)}" if kept else path
+
+
+@lru_cache(maxsize=4096)
+def _tells(name: str) -> bool:
+    plain = name.replace("_", "-")
+    return plain not in _HARMLESS and _TELLING.search(plain) is not None

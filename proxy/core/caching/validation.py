@@ -1,0 +1,70 @@
+"""Is what somebody has stored still right? Asked of the origin, and asked by a caller. (RFC 9111 §4.3)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proxy.core.caching import syntax
+from proxy.core.caching.entry import Entry, storable_fields
+from proxy.core.message import Headers, Request, lower_name
+
+CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
+
+_OK = 200
+# They describe content, which a 304 does not have; Content-Location names a resource and stays.
+_OF_CONTENT = frozenset({"content-length", "content-type", "content-encoding", "content-language"})
+_OF_CONTENT |= {"content-range", "content-md5", "content-digest", "repr-digest"}
+# What a 304 may not change: the stored content's own framing (§3.2).
+_NOT_UPDATED = frozenset({"content-length", "content-encoding", "content-range", "transfer-encoding"})
+
+
+def conditional(request: Request, entry: Entry) -> Request:
+    """The request that asks whether `entry` is still right; the caller's own conditions give way."""
+    headers = request.headers.without(CONDITIONS)
+    if entry.etag is not None:
+        headers = headers.plus(("If-None-Match", entry.etag))
+    if entry.last_modified is not None:
+        headers = headers.plus(("If-Modified-Since", entry.last_modified))
+    return replace(request, headers=headers)
+
+
+def asks(request: Request) -> bool:
+    """Whether the caller validates a stored answer of its own."""
+    return not request.headers.names().isdisjoint(CONDITIONS)
+
+
+def unchanged(request: Request, entry: Entry, wall: float) -> bool:
+    """Whether the caller's conditions are met by a usable entry, so that 304 answers it (§4.3.2)."""
+    if entry.status != _OK:
+        return False
+    wanted = request.headers.joined("if-none-match")
+    if wanted is not None:
+        tags = list(syntax.entity_tags(wanted))
+        if "*" in tags:
+            return True
+        own = None if entry.etag is None else next(iter(syntax.entity_tags(entry.etag)), None)
+        return own is not None and own in tags
+    lines = request.headers.all("if-modified-since")
+    since = syntax.instant(lines[0], wall) if len(lines) == 1 else None
+    if since is None:
+        return False
+    return (entry.date if entry.modified is None else entry.modified) <= since
+
+
+def confirms(entry: Entry, headers: Headers) -> bool:
+    """Whether a 304 with these fields speaks of this entry (§4.3.4)."""
+    tag = headers.get("etag")
+    if tag is None or entry.etag is None:
+        return True
+    return list(syntax.entity_tags(tag)) == list(syntax.entity_tags(entry.etag))
+
+
+def merged(stored: Headers, news: Headers) -> Headers:
+    """The stored fields as a 304 updates them (§3.2): each named one is replaced, line for line."""
+    updates = storable_fields(news).without(_NOT_UPDATED)
+    return Headers((*stored.without(updates.names()).fields, *updates.fields))
+
+
+def without_content(headers: Headers) -> Headers:
+    """The fields of a 304 that speaks of an answer with these fields (RFC 9110 §15.4.5)."""
+    return Headers(line for line in headers.fields if lower_name(line[0]) not in _OF_CONTENT)
