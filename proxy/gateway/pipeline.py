@@ -12,7 +12,7 @@ from proxy.core.failure import APIError, of_status
 from proxy.core.forwarding import VIA, forward
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Upstream
-from proxy.core.resilience.wait import retry_after
+from proxy.core.resilience import wait
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
 
@@ -67,7 +67,7 @@ class Pipeline:
             status=response.status,
             headers=response.headers,
             body=body,
-            retry_after=retry_after(response.headers, self._clock.wall()),
+            retry_after=wait.told(response.headers, self._clock.wall()),
             mask=route.injector.mask,
         )
         if told is None:

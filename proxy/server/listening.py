@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 import stat
 from collections.abc import Callable
@@ -64,7 +63,7 @@ def _make_room(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
+            Path(path).unlink()
             return
         except OSError as error:
             raise OSError(errno.EADDRINUSE, "") from error

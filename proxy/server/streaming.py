@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from proxy.server.head import Head
 
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
-_BODYLESS = frozenset({204, 205, 304})
+_NO_CONTENT, _RESET_CONTENT = 204, 205
+_BODYLESS = frozenset({_NO_CONTENT, _RESET_CONTENT, 304})
 _KEPT = 500  # bytes of a text body that the debug log may show
 
 
@@ -153,8 +154,11 @@ def _head(response: Response, date: str, *, bodyless: bool, chunked: bool, close
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif bodyless:
-        # To HEAD and in a 304 it tells the length that a GET would have; a 204 must not have one.
-        if declared is not None and response.status not in (204, 205):
+        # To HEAD and in a 304 it tells the length that a GET would have; a 204 must not have one, and a
+        # 205 is framed like any answer but empty (RFC 9110 §8.6, 15.3.6).
+        if response.status == _RESET_CONTENT:
+            lines.append(b"Content-Length: 0")
+        elif declared is not None and response.status != _NO_CONTENT:
             lines.append(b"Content-Length: " + declared)
     elif response.body.length is not None:
         lines.append(b"Content-Length: %d" % response.body.length)
