@@ -1,0 +1,255 @@
+"""How is anything said to the operator, and how does one request become one line?
+
+The law: everything that is said, by us or by a library, passes one sink: level, time, redaction, then JSON
+or console text on stderr. Writing a line never raises, whatever the event holds or the stream does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+from proxy.core.exchange import Attempt, Exchange
+from proxy.core.message import Headers
+from proxy.observe.redaction import Redaction
+from proxy.observe.sampling import Sampling
+
+Layout = Literal["auto", "console", "json"]
+MOST_BODY = 500  # bytes
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_TEXTUAL = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
+
+
+def configure(
+    *,
+    level: str = "info",
+    layout: Layout = "auto",
+    mask: Callable[[str], str] = str,
+    stream: TextIO | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> None:
+    """Makes structlog and the standard library's loggers write through one sink.
+
+    `layout` is the setting `log.format`; `mask` replaces registered secrets in a text; `stream` is
+    stderr unless given. May be called again, as after a reload.
+    """
+    target = sys.stderr if stream is None else stream
+    colours = layout != "json" and _is_terminal(target)
+    console = layout == "console" or (layout == "auto" and colours)
+    sink = Sink(target, mask, console=console, colours=colours)
+    number = _LEVELS[level]
+    structlog.configure(
+        processors=[sink.rendered],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for earlier in [h for h in root.handlers if isinstance(h, Bridge)]:
+        root.removeHandler(earlier)
+    root.addHandler(Bridge(sink, Sampling(now)))
+    root.setLevel(number)
+    logging.captureWarnings(capture=True)
+
+
+class Sink:
+    """Where every event ends: made safe, rendered, written. It is the logger that structlog wraps."""
+
+    def __init__(
+        self, stream: TextIO, mask: Callable[[str], str], *, console: bool, colours: bool = False
+    ) -> None:
+        self._stream = stream
+        self._redaction = Redaction(mask)
+        self._console = console
+        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        self._render: Callable[[Any, str, MutableMapping[str, Any]], Any]
+        if console:
+            self._render = structlog.dev.ConsoleRenderer(
+                colors=colours,
+                pad_event_to=0,
+                sort_keys=False,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        else:
+            # After redaction there is nothing but plain values, so one encoder serves all.
+            encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+            self._render = structlog.processors.JSONRenderer(serializer=lambda event, **_: encode(event))
+
+    def rendered(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
+        """A structlog processor: the line, without its end."""
+        try:
+            told = event.pop("exc_info", None)
+            if told:
+                event["exception"] = trace(told)
+            event = {"timestamp": "", "level": level, **self._redaction(None, level, event)}
+            event = self._stamp(None, level, event)
+            if self._console:
+                event = _spoken(event)
+            return str(self._render(None, level, event))
+        except Exception as problem:  # noqa: BLE001 - whatever is wrong with an event, a request goes on
+            return f'{{"level":"error","event":"a log line was lost","error":"{type(problem).__name__}"}}'
+
+    def write(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # The reader went away or the stream is closed; there is nobody left to tell.
+            return
+
+    msg = debug = info = warning = error = critical = exception = write
+
+
+class Bridge(logging.Handler):
+    """Leads the records of libraries (aiohttp, asyncio, warnings) into the sink; floods are sampled."""
+
+    def __init__(self, sink: Sink, sampling: Sampling) -> None:
+        super().__init__()
+        self._sink = sink
+        self._sampling = sampling
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            event: dict[str, Any] = {"event": record.getMessage(), "logger": record.name}
+        except Exception:  # noqa: BLE001 - a library's format string and arguments may not agree
+            event = {"event": str(record.msg), "logger": record.name}
+        if record.levelno >= logging.WARNING:
+            left_out = self._sampling.admit((record.name, record.msg if isinstance(record.msg, str) else ""))
+            if left_out is None:
+                return
+            if left_out:
+                event["left_out"] = left_out
+        if record.exc_info:
+            event["exc_info"] = record.exc_info
+        self._sink.write(self._sink.rendered(None, record.levelname.lower(), event))
+
+
+class Said:
+    """What we say ourselves besides the access log: equal warnings are sampled."""
+
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, *, most: int = 10, per: float = 60.0
+    ) -> None:
+        self._sampling = Sampling(now, most=most, per=per)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Warnings are equal when their sentence is; what differs belongs into the fields."""
+        left_out = self._sampling.admit(event)
+        if left_out is None:
+            return
+        if left_out:
+            fields["left_out"] = left_out
+        structlog.get_logger().warning(event, **fields)
+
+
+class AccessLog:
+    """A core.ports.Observer: one line a request when it is closed.
+
+    At level debug also the headers; bodies where the exchange kept them, which `log.bodies` decides.
+    """
+
+    def opened(self, exchange: Exchange) -> None:
+        """Nothing is known yet that is worth a line."""
+
+    def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Attempts are told with their request."""
+
+    def closed(self, exchange: Exchange) -> None:
+        logger = structlog.get_logger().bind()
+        if logger.is_enabled_for(logging.INFO):
+            logger.info("request", **line(exchange, headers=logger.is_enabled_for(logging.DEBUG)))
+
+
+def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
+    """What a request's line says; times in milliseconds, sizes in bytes."""
+    told: dict[str, Any] = {
+        "id": exchange.id,
+        "method": exchange.method,
+        # Without its query already; cut again, because a secret in a log cannot be taken back.
+        "path": exchange.target.partition("?")[0],
+        "route": exchange.route,
+        "status": exchange.status,
+        "cache": exchange.verdict.value,
+        "reason": None if exchange.reason is None else exchange.reason.value,
+        "attempts": len(exchange.attempts),
+        "ms": _milliseconds(exchange.seconds),
+        "first_byte_ms": _milliseconds(exchange.first_byte),
+        "bytes_in": exchange.bytes_in,
+        "bytes_out": exchange.bytes_out,
+    }
+    if exchange.attempts:
+        told["tries"] = [_try(attempt) for attempt in exchange.attempts]
+    code = exchange.code or (exchange.error.code if exchange.error is not None else None)
+    if code is not None:
+        told["error"] = code
+    if exchange.error is not None:
+        told["detail"] = exchange.error.detail
+    if exchange.cut:
+        told["cut"] = True
+    if headers:
+        told |= {"request_headers": exchange.headers_in, "response_headers": exchange.headers_out}
+    if exchange.body_in:
+        told["request_body"] = _text(exchange.body_in, exchange.headers_in)
+    if exchange.body_out:
+        told["response_body"] = _text(exchange.body_out, exchange.headers_out)
+    return told
+
+
+def trace(told: Any) -> str:
+    """A traceback as text, from what structlog and logging call exc_info."""
+    if told is True:
+        told = sys.exc_info()
+    if isinstance(told, BaseException):
+        told = (type(told), told, told.__traceback__)
+    if not isinstance(told, tuple) or told[1] is None:
+        return ""
+    # Never with local variables: they are where secrets stand.
+    return "".join(traceback.format_exception(*told)).rstrip("\n")
+
+
+def _try(attempt: Attempt) -> dict[str, Any]:
+    told: dict[str, Any] = {"outcome": attempt.outcome, "ms": _milliseconds(attempt.seconds)}
+    if attempt.status is not None:
+        told["status"] = attempt.status
+    if attempt.reason is not None:
+        told["reason"] = attempt.reason.value
+    if attempt.wait is not None:
+        told["wait_ms"] = _milliseconds(attempt.wait)
+    return told
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _text(body: bytes, headers: Headers | None) -> str:
+    """The first bytes of a text body; of any other only that it is there."""
+    kind = ((headers.get("content-type") if headers else None) or "").lower()
+    encoded = bool(headers and (headers.get("content-encoding") or "identity").strip().lower() != "identity")
+    plain = kind.startswith(_TEXTUAL) or kind.partition(";")[0].strip().endswith(("+json", "+xml"))
+    if encoded or not (plain or (not kind and b"\0" not in body)):
+        return "(not text)"
+    return body[:MOST_BODY].decode("utf-8", "replace")
+
+
+def _spoken(event: Mapping[str, Any]) -> MutableMapping[str, Any]:
+    """On a console a request reads as one sentence, and absent things are not mentioned."""
+    told = {name: value for name, value in event.items() if value is not None}
+    if told.get("event") == "request" and "method" in told and "path" in told:
+        parts = [str(told.pop(name, "")) for name in ("method", "path", "status", "cache")]
+        told["event"] = " ".join(part for part in parts if part)
+    return told
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False

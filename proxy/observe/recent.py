@@ -1,0 +1,81 @@
+"""What happened lately? The last requests in short, for the dashboard and /api/v1/requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from proxy.core.exchange import Attempt, Exchange
+
+KEPT = 1000
+_MOST_PATH = 512  # characters
+
+
+class Summary(NamedTuple):
+    """One request: neither headers nor query. `at` is wall-clock seconds, `seconds` the duration."""
+
+    at: float
+    id: str
+    method: str
+    path: str
+    upstream: str
+    status: int
+    cache: str
+    reason: str | None
+    attempts: int
+    seconds: float
+    bytes_out: int
+    error: str | None
+    cut: bool
+
+
+class Recent:
+    """A core.ports.Observer that remembers the last `kept` closed exchanges."""
+
+    def __init__(self, kept: int = KEPT, mask: Callable[[str], str] = str) -> None:
+        self._ring: deque[Summary] = deque(maxlen=kept)
+        self._mask = mask
+
+    def opened(self, exchange: Exchange) -> None:
+        """Only what is over is remembered."""
+
+    def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Attempts are counted when their request is over."""
+
+    def closed(self, exchange: Exchange) -> None:
+        error = exchange.code or (exchange.error.code if exchange.error is not None else None)
+        self._ring.append(
+            Summary(
+                exchange.at,
+                exchange.id[:128],
+                exchange.method[:32],
+                exchange.target.partition("?")[0],
+                exchange.route,
+                exchange.status,
+                exchange.verdict.value,
+                None if exchange.reason is None else exchange.reason.value,
+                len(exchange.attempts),
+                exchange.seconds,
+                exchange.bytes_out,
+                error,
+                exchange.cut,
+            )
+        )
+
+    def summaries(self) -> tuple[Summary, ...]:
+        """All that are remembered, oldest first."""
+        return tuple(self._ring)
+
+    def latest(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Newest first, secrets masked, as /api/v1/requests answers them; times in milliseconds."""
+        return [self._told(summary) for summary in islice(reversed(self._ring), max(0, limit))]
+
+    def _told(self, summary: Summary) -> dict[str, Any]:
+        # Masked when read: that is rare, and the secrets of now are known then.
+        told = summary._asdict()
+        told["path"] = self._mask(summary.path)[:_MOST_PATH]
+        told["id"] = self._mask(summary.id)
+        told["ms"] = round(told.pop("seconds") * 1000, 3)
+        return told

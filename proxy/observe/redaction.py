@@ -1,0 +1,168 @@
+"""What may a log line show?
+
+The law: every event passes here last before it is written. What is named like a secret shows `***`; what
+equals a registered secret shows `***` wherever it stands; nothing that a stranger sent can begin a new
+line, move a cursor or turn the direction of writing. When redaction itself fails, the event's fields are
+dropped, not shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import Any
+
+from proxy.core.message import Headers
+
+MASK = "***"
+MOST_TEXT = 8192  # characters of one field; a traceback may have four times as many
+_MOST_ITEMS = 200
+_MOST_DEPTH = 6
+_SHORT = 128  # characters of a text whose outcome is remembered: paths and words come again and again
+
+_NAMES = (
+    r"authorization|cookie|token|secret|passw(?:or)?d|passphrase|credential|signature|assertion|jwt"
+    r"|x-auth|session[-_]?id|(?:api|access|private|subscription|auth|signing|encryption)[-_]?key"
+)
+_NAMED_SO = re.compile(_NAMES, re.IGNORECASE)
+# `x-ratelimit-remaining-tokens` counts, it hides nothing.
+_COUNTS = re.compile(r"rate-?limit", re.IGNORECASE)
+
+# `name: value`, `"name": "value"`, `name=value`, `('name', b'value')` in running text. Nothing before the
+# name is matched, and every repetition is bounded or cannot overlap: the text comes from strangers.
+_PAIR = re.compile(
+    rf"((?:{_NAMES})[\w.-]{{0,40}}\\?[\"']?\s{{0,4}}(?:[:=]|,(?=\s{{0,4}}b?[\"']))\s{{0,4}}b?)"
+    r"(\\?\"(?:[^\"\\]|\\[^\"])*(?:\\?\")?|'(?:[^'\\]|\\.)*'?"
+    r"|(?:bearer|basic|token|digest|apikey)\s{1,4}[^\s,;\"'&]+|[^\s,;&\"'\\)}\]]+)",
+    re.IGNORECASE,
+)
+# Whole lines of these hold several values.
+_WHOLE = re.compile(r"((?:authorization|cookie)\s{0,4}[:=]\s{0,4})([^\r\n\"'{}\[\]]+)", re.IGNORECASE)
+_SCHEME = re.compile(r"\b(bearer|basic)\s{1,4}(?=\S{0,200}\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
+_USERINFO = re.compile(r"://[^/\s@\"']{1,256}@")
+_PARAMETER = re.compile(
+    r"([?&](?:key|sig|code|auth|pass|pwd|hmac|x-amz-[\w-]{1,40})=)[^&\s\"'#]+", re.IGNORECASE
+)
+
+_WRITTEN_APART = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class Redaction:
+    """A structlog processor. `mask` replaces the registered secrets in a text."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+
+    def __call__(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {
+            name if name.isidentifier() else self.text(name): self._field(name, value)
+            for name, value in event.items()
+        }
+
+    def text(self, text: str, *, lines: bool = False, most: int = MOST_TEXT) -> str:
+        """One text made safe. `lines` keeps line breaks, each continued line indented."""
+        if len(text) > most:
+            # Masked before it is cut: half a secret would not be recognised.
+            text = self._mask(text)
+            text = f"{text[:most]}… ({len(text) - most} more characters)"
+        text = by_name(self._mask(text))
+        if text.isprintable():
+            return text
+        if lines:
+            return "\n    ".join(_escaped(line) for line in text.splitlines())
+        return _escaped(text)
+
+    def _field(self, name: str, value: Any) -> Any:
+        if secret_name(name):
+            return MASK
+        if name == "exception" and isinstance(value, str):
+            return self.text(value, lines=True, most=4 * MOST_TEXT)
+        return self._value(value, 0)
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Headers):
+            value = _grouped(value)
+        if isinstance(value, Mapping | list | tuple | AbstractSet):
+            return self._several(value, depth + 1) if depth < _MOST_DEPTH else "…"
+        return self.text(_said(value))
+
+    def _several(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                self.text(str(name)): MASK if secret_name(str(name)) else self._value(inner, depth)
+                for name, inner in list(value.items())[:_MOST_ITEMS]
+            }
+        return [self._value(inner, depth) for inner in list(value)[:_MOST_ITEMS]]
+
+
+def _said(value: object) -> str:
+    match value:
+        case bytes() | bytearray():
+            return value.decode("utf-8", "replace")
+        case BaseException():
+            return f"{type(value).__name__}: {value}"
+        case _:
+            return repr(value)
+
+
+@lru_cache(maxsize=1024)
+def secret_name(name: str) -> bool:
+    """Whether a field, header or parameter is called like something that hides a secret."""
+    return _NAMED_SO.search(name) is not None and _COUNTS.search(name) is None
+
+
+def by_name(text: str) -> str:
+    """The text without values that stand beside a secret's name, in URLs, headers, JSON or forms."""
+    if text.isalnum():
+        return text  # one word: no name beside a value
+    return _short(text) if len(text) <= _SHORT else _without_named(text)
+
+
+@lru_cache(maxsize=1024)
+def _short(text: str) -> str:
+    return _without_named(text)
+
+
+def _without_named(text: str) -> str:
+    if _NAMED_SO.search(text) is not None:
+        text = _WHOLE.sub(rf"\1{MASK}", text)
+        text = _PAIR.sub(_masked_pair, text)
+    if " " in text:
+        text = _SCHEME.sub(rf"\1 {MASK}", text)
+    if "@" in text:
+        text = _USERINFO.sub(f"://{MASK}@", text)
+    if "=" in text:
+        text = _PARAMETER.sub(rf"\1{MASK}", text)
+    return text
+
+
+def _masked_pair(pair: re.Match[str]) -> str:
+    value = pair[2]
+    for quote in ('\\"', '"', "'"):
+        if value.startswith(quote):
+            return (
+                f"{pair[1]}{quote}{MASK}{quote if value.endswith(quote) and len(value) > len(quote) else ''}"
+            )
+    return f"{pair[1]}{MASK}"
+
+
+def _escaped(text: str) -> str:
+    # isprintable() is False for controls, line and paragraph separators, direction marks and surrogates.
+    return "".join(c if c.isprintable() else _WRITTEN_APART.get(c) or _number(c) for c in text)
+
+
+def _number(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _grouped(headers: Headers) -> dict[str, str | list[str]]:
+    lines: dict[str, list[str]] = {}
+    for name, value in headers:
+        lines.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else list(values) for name, values in lines.items()}
