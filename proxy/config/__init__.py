@@ -1,0 +1,1 @@
+"""What did the operator write, is it valid, and where does it stand?"""

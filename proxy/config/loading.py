@@ -1,0 +1,237 @@
+"""How do command line, environment, file and defaults become one Settings?
+
+The law: the command line wins over the environment, that over the file, that over the defaults; within
+the file an upstream's own word wins over `defaults`. Nothing half valid comes out: either Settings, or
+every problem at once with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from proxy.config import document, environment
+from proxy.config.addresses import address, host_name
+from proxy.config.pending import MESSAGE, pending
+from proxy.config.problems import ConfigError, Key, Problem, dotted, known_keys, located, suggestion
+from proxy.config.settings import Settings
+
+_PLACES = ({"env"}, {"file"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Valid settings, what in them is not in force yet, and the file that they came from, if any."""
+
+    settings: Settings
+    warnings: tuple[Problem, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Layers:
+    """All layers merged, and where each key stands."""
+
+    overrides: Mapping[str, Any]
+    variables: dict[Key, str]
+    document: document.Document | None
+    said: dict[str, Any] = field(default_factory=dict)  # merged, without `defaults` below the upstreams
+    data: dict[str, Any] = field(default_factory=dict)  # with them
+
+    def place(self, key: Key) -> tuple[str, int, Key]:
+        """File, line and key as written; the nearest enclosing key where it is not written at all."""
+        for length in range(len(key), 0, -1):
+            near = key[:length]
+            found = self._exact(near)
+            if found is not None:
+                return *found, key
+            if key[0] == "upstreams" and length > 2:  # noqa: PLR2004 - below upstreams.NAME
+                found = self._exact(("defaults", *near[2:]))
+                if found is not None:
+                    return *found, ("defaults", *key[2:])
+        if self.document is not None:
+            return self.document.name, 1, key
+        return "configuration", 0, key
+
+    def _exact(self, key: Key) -> tuple[str, int] | None:
+        here: Any = self.overrides
+        for part in key:
+            here = here.get(part, self) if isinstance(here, Mapping) else self
+        if here is not self:
+            return "command line", 0
+        if key in self.variables:
+            return self.variables[key], 0
+        if self.document is not None and key in self.document.lines:
+            return self.document.name, self.document.lines[key]
+        return None
+
+    def problem(self, key: Key, message: str) -> Problem:
+        file, line, written = self.place(key)
+        return Problem(file=file, line=line, key=dotted(written), message=message)
+
+
+def load(file: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> Loaded:
+    """Reads and checks everything. Raises ConfigError with all problems.
+
+    `overrides` is a nested mapping from the command line. Secrets in the environment or in files are
+    not read here, only where they are used.
+    """
+    written = document.read(file) if file is not None else None
+    problems = list(written.problems) if written is not None else []
+    said = written.data if written is not None else {}
+    if written is not None and problems and not said:
+        raise ConfigError(problems)  # nothing could be read: complaints about what is missing would mislead
+    names = [name for layer in (said, overrides) for name in _mapping(layer.get("upstreams"))]
+    variables, places, wrong = environment.read(environ, names, Settings.model_fields)
+    problems += wrong
+    layers = _Layers(overrides=overrides, variables=places, document=written)
+    layers.said = merged(overrides, merged(variables, said))
+    layers.data = _completed(layers.said)
+    settings = None
+    try:
+        settings = Settings(**layers.data)
+    except ValidationError as error:
+        problems += _told(error, layers)
+    problems += [layers.problem(key, message) for key, message in _conflicts(layers.data)]
+    if problems or settings is None:
+        raise ConfigError(_ordered(problems))
+    warnings = [layers.problem(key, MESSAGE) for key in pending(layers.said)]
+    return Loaded(settings=settings, warnings=_ordered(warnings), file=file)
+
+
+def find(environ: Mapping[str, str]) -> Path | None:
+    """The file to read where none is named: ./leeward.yaml, then what LEEWARD_CONFIG says."""
+    here = Path("leeward.yaml")
+    if here.exists():
+        return here
+    named = environ.get("LEEWARD_CONFIG")
+    return Path(named) if named else None
+
+
+def merged(over: Any, under: Any, key: str = "") -> Any:
+    """Mappings key by key; anything else, a secret's place, or a credential of another type, whole."""
+    if not isinstance(over, Mapping) or not isinstance(under, Mapping):
+        return over
+    if over.keys() in _PLACES and under.keys() in _PLACES:
+        return over
+    if key == "auth" and over.get("type", under.get("type")) != under.get("type"):
+        return over
+    result = dict(under)
+    for name, value in over.items():
+        result[name] = merged(value, under[name], name) if name in under else value
+    return result
+
+
+def _completed(said: Mapping[str, Any]) -> dict[str, Any]:
+    """With `defaults` below each upstream, and the prefixes that nobody wrote."""
+    data = dict(said)
+    upstreams, defaults = said.get("upstreams"), _mapping(said.get("defaults"))
+    if said.get("defaults", {}) is None:
+        data.pop("defaults")  # `defaults:` with nothing below it
+    if not isinstance(upstreams, Mapping):
+        return data
+    data["upstreams"] = completed = {}
+    for name, upstream in upstreams.items():
+        whole = merged(upstream, defaults) if isinstance(upstream, Mapping) else upstream
+        if isinstance(whole, Mapping) and whole.get("prefix") is None:
+            whole = {**whole, "prefix": "/" if whole.get("host") is not None else _prefix(name)}
+        completed[name] = whole
+    return data
+
+
+def _prefix(name: str) -> str:
+    # A name that is no path segment is a problem already; do not report it a second time.
+    return f"/{name}" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else "/"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _told(error: ValidationError, layers: _Layers) -> Iterator[Problem]:
+    for one in error.errors(include_url=False):
+        key, message = located(one, layers.data)
+        if message == "unknown key":
+            message = suggestion(str(key[-1]), known_keys(Settings, key))
+        yield layers.problem(key, message)
+
+
+def _conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """What is well formed by itself, but not beside something else."""
+    taken: dict[tuple[str | None, str], str] = {}
+    for name, upstream in _mapping(data.get("upstreams")).items():
+        prefix, host = _mapping(upstream).get("prefix"), _mapping(upstream).get("host")
+        if not isinstance(prefix, str):
+            continue
+        try:
+            host = None if host is None else host_name(host)
+        except ValueError:
+            continue
+        other = taken.setdefault((host, prefix), name)
+        if other != name:
+            where = f"prefix {prefix}" + (f" of host {host}" if host else "")
+            yield (
+                ("upstreams", name, "prefix"),
+                f"{where} is taken by upstream {other}; give one of them another",
+            )
+    server = _mapping(data.get("server"))
+    try:
+        listen, admin = (address(server.get(key) or usual) for key, usual in _ADDRESSES.items())
+    except ValueError:
+        return
+    if listen.path is None and admin.path is None:
+        same = listen.port == admin.port != 0
+    else:
+        same = listen == admin
+    if same:
+        what = f"port {admin.port}" if admin.path is None else "socket"
+        yield ("server", "admin"), f"is on the same {what} as server.listen; give it another"
+
+
+_ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9464"}
+
+
+def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Each once, in the order of the lines; the environment's and the command line's after the file's."""
+    once = dict.fromkeys(problems)
+    return tuple(sorted(once, key=lambda problem: (problem.line == 0, problem.line)))
+
+
+def single_upstream(url: str, token_env: str | None = None, ttl: str | None = None) -> dict[str, Any]:
+    """The settings that `leeward run --upstream URL` stands for; the URL is checked by `load`."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    name = re.sub(r"[^a-z0-9.-]+", "-", host.lower()).strip(".-")[:64] or "upstream"
+    upstream: dict[str, Any] = {"base_url": url, "prefix": "/"}
+    if token_env is not None:
+        upstream["auth"] = {"type": "bearer", "token": {"env": token_env}}
+    if ttl is not None:
+        upstream["cache"] = {"default_ttl": ttl}
+    return {"upstreams": {name: upstream}}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema = Settings.model_json_schema(mode="validation")
+    upstream = schema["$defs"]["UpstreamSettings"]
+    # `base_url` may stand in defaults, and the prefix has one of its own.
+    upstream.pop("required", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Leeward configuration",
+    }
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, for editors."""
+    return _schema()

@@ -1,0 +1,190 @@
+"""What is wrong with the configuration, where does it stand, and what would be right?
+
+The law: all problems are told at once; each names its place; and nothing under a key that can bear a
+secret is ever quoted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+Key = tuple[str | int, ...]
+
+_SECRET_KEYS = frozenset({"auth", "token", "password", "client_token", "value", "set", "username"})
+_LONGEST_QUOTE = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """`file` is the file's name, a variable's name or `command line`; `line` counts from 1, 0 = none."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` says all that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def dotted(key: Key) -> str:
+    """`upstreams.github.rules[0].match`."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def bears_secret(key: Key) -> bool:
+    """Whether what stands under this key may be a credential, or be one by mistake."""
+    return not _SECRET_KEYS.isdisjoint(part for part in key if isinstance(part, str))
+
+
+def located(error: ErrorDetails, data: Any) -> tuple[Key, str]:
+    """pydantic's error as the key in the file and a sentence with the cure."""
+    key = _key(error["loc"], data)
+    match error["type"]:
+        case "missing":
+            return key, _missing(key)
+        case "extra_forbidden":
+            return key, "unknown key"
+        case _:
+            return key, _sentence(error, None if bears_secret(key) else error["input"], key)
+
+
+def _key(location: Sequence[str | int], data: Any) -> Key:
+    """Without what pydantic adds: the tag of a union's member, `[key]`."""
+    key: list[str | int] = []
+    here = data
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(here, Mapping):
+            name = str(part)
+            if name in here:
+                here = here[name]
+            elif not last or name == "[key]":
+                continue
+            else:
+                here = None
+            key.append(name)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+            key.append(part)
+    return tuple(key)
+
+
+def _missing(key: Key) -> str:
+    cures = {
+        "base_url": "write the API's address, such as base_url: https://api.example.com",
+        "upstreams": "write at least one, such as upstreams: {github: {base_url: https://api.github.com}}",
+        "token": "write token: {env: NAME}, {file: PATH} or a string",
+    }
+    last = str(key[-1])
+    return f"is missing; {cures.get(last, f'write {last}: with its value')}"
+
+
+_SENTENCES = {
+    "model_type": "should be a mapping of keys, such as {{key: value}}",
+    "model_attributes_type": "should be a mapping of keys, such as {{key: value}}",
+    "dict_type": "should be a mapping of keys, such as {{key: value}}",
+    "list_type": "should be a list, such as [A, B]",
+    "string_type": "should be text; put it in quotes",
+    "string_too_short": "is empty; write a value or leave the key out",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+    "greater_than": "should be above {gt}",
+    "greater_than_equal": "should be {ge} or more",
+    "less_than": "should be below {lt}",
+    "less_than_equal": "should be {le} or less",
+    "literal_error": "should be one of {expected}",
+    "enum": "should be one of {expected}",
+    "union_tag_not_found": "type is missing; write one of {expected}",
+    "union_tag_invalid": "type should be one of {expected}",
+}
+_FORMS = {
+    "path": "should be a glob that starts with / or *, without a query, such as /v1/*",
+    "otlp_endpoint": "should be a URL such as http://127.0.0.1:4318",
+    "name": "should be the parameter's name alone, such as key",
+}
+
+
+def _sentence(error: ErrorDetails, given: Any, key: Key) -> str:
+    context = dict(error.get("ctx", {}))
+    kind = error["type"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        if len(key) == 2 and key[0] == "upstreams":  # noqa: PLR2004 - upstreams.NAME
+            return "a name is letters, digits, dots, hyphens and underscores, at most 64; choose such a name"
+        return _FORMS.get(str(key[-1]), "is not well formed")
+    if "expected_tags" in context:
+        context["expected"] = context["expected_tags"].replace("'", "")
+    if "expected" in context:
+        context["expected"] = str(context["expected"]).replace("'", "")
+    sentence = _SENTENCES.get(kind)
+    if sentence is None:
+        return error["msg"][:1].lower() + error["msg"][1:]
+    said = sentence.format(**context)
+    if given is not None and isinstance(given, str | int | float):
+        text = str(given)
+        if len(text) <= _LONGEST_QUOTE and text:
+            said += f", not {text!r}" if isinstance(given, str) else f", not {_yaml(given)}"
+    return said
+
+
+def _yaml(given: float) -> str:
+    return str(given).lower() if isinstance(given, bool) else str(given)
+
+
+def suggestion(unknown: str, known: Sequence[str]) -> str:
+    """The sentence about an unknown key, with the nearest known one."""
+    near = difflib.get_close_matches(unknown.lower(), known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; known here: {', '.join(known)}" if known else "unknown key; remove it"
+
+
+def known_keys(model: type[BaseModel], key: Key) -> list[str]:
+    """The keys that may stand beside the last part of `key`, from the model down."""
+    models: list[type[BaseModel]] = [model]
+    for part in key[:-1]:
+        models = [found for one in models for found in _below(one, part)]
+    names: dict[str, None] = {}
+    for one in models:
+        names.update(dict.fromkeys(one.model_fields))
+    return list(names)
+
+
+def _below(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
+    field = model.model_fields.get(str(part))
+    if field is not None:
+        return _models(field.annotation)
+    # A dict's key or a list's index: the step was taken with the field that holds it.
+    return [model]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for one in get_args(annotation) for found in _models(one)]

@@ -1,0 +1,263 @@
+"""What can be said about one upstream, and what does it come to in core's terms?
+
+Each section validates the operator's words and yields core's own value from them, so that nothing
+above `config` sees a pydantic model of a policy.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from proxy.config.addresses import BaseUrls, HostName, Prefix
+from proxy.config.credentials import Auth, FieldName, NoCredential
+from proxy.config.units import Duration, Size
+from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
+from proxy.core.resilience.retry import RetryPolicy
+from proxy.core.routing import ErrorMode, Match, Timeouts
+
+KIB, MIB = 1024, 1024**2
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, values never change, messages quote nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _method(written: Any) -> Any:
+    if not isinstance(written, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}", written):
+        raise ValueError("should be a method such as GET")
+    return written.upper()
+
+
+def _above_zero(duration: float) -> float:
+    if duration <= 0:
+        raise ValueError("0 would let nothing through; write a duration above 0, such as 5s")
+    return duration
+
+
+def _field_value(written: str) -> str:
+    if set(written) & set("\r\n\0"):
+        raise ValueError("the value of a header has no line breaks and no NUL; write it on one line")
+    if written != written.strip(" \t") or not written.isprintable():
+        raise ValueError("the value of a header is printable, without spaces around it")
+    try:
+        written.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(
+            "the value of a header has no characters beyond Latin-1; encode them first"
+        ) from None
+    return written
+
+
+Method = Annotated[str, BeforeValidator(_method), Field(json_schema_extra={"examples": ["GET"]})]
+Wait = Annotated[Duration, AfterValidator(_above_zero)]
+Status = Annotated[int, Field(ge=100, le=599)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+FieldValue = Annotated[str, AfterValidator(_field_value)]
+
+
+class HeaderSettings(Section):
+    """Header fields of requests: `set` replaces the caller's, `remove` drops them."""
+
+    set: dict[FieldName, FieldValue] = {}
+    remove: list[FieldName] = []
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self.set.items())
+
+    def removed(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.remove)
+
+
+class TimeoutSettings(Section):
+    """`total` spans all attempts; `idle` is between chunks of a stream."""
+
+    connect: Wait = 5.0
+    attempt: Wait = 30.0
+    idle: Wait = 60.0
+    total: Wait = 60.0
+
+    def timeouts(self) -> Timeouts:
+        return Timeouts(connect=self.connect, attempt=self.attempt, idle=self.idle, total=self.total)
+
+
+class BackoffSettings(Section):
+    initial: Duration = 0.2
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    max: Duration = 10.0
+
+
+class BudgetSettings(Section):
+    ratio: Ratio = 0.2
+    min_per_second: Annotated[float, Field(ge=0)] = 2.0
+
+
+class RetrySettings(Section):
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    backoff: BackoffSettings = BackoffSettings()
+    statuses: list[Status] = [408, 429, 500, 502, 503, 504]
+    methods: list[Method] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
+    max_retry_after: Duration = 30.0
+    budget: BudgetSettings | None = BudgetSettings()
+    idempotency_key: FieldName | None = None
+    max_replay_body: Size = MIB
+
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(
+            attempts=self.attempts,
+            initial=self.backoff.initial,
+            factor=self.backoff.factor,
+            max_wait=self.backoff.max,
+            statuses=frozenset(self.statuses),
+            methods=frozenset(self.methods),
+            max_retry_after=self.max_retry_after,
+            idempotency_key=self.idempotency_key,
+            max_replay_body=self.max_replay_body,
+        )
+
+
+class BreakerSettings(Section):
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_requests: Annotated[int, Field(ge=1)] = 20
+    window: Wait = 30.0
+    open_for: Wait = 15.0
+
+
+class RateLimitSettings(Section):
+    requests: Annotated[int, Field(ge=1)]
+    per: Wait = 60.0
+    burst: Annotated[int, Field(ge=1)] | None = None
+    max_wait: Duration = 5.0
+
+
+class ConcurrencySettings(Section):
+    max: Annotated[int, Field(ge=1)] = 256
+    max_queue: Annotated[int, Field(ge=0)] = 1024
+
+
+class KeySettings(Section):
+    """What the cache key leaves out, and what it takes in beside the target."""
+
+    ignore_query: list[Annotated[str, Field(min_length=1)]] = []
+    headers: list[FieldName] = []
+    ignore_body_fields: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class CacheSettings(Section):
+    enabled: bool = True
+    scope: Scope = Scope.CREDENTIAL
+    default_ttl: Duration = 0.0
+    override_ttl: Duration | None = None
+    stale_while_revalidate: Duration = 0.0
+    stale_if_error: Duration = 0.0
+    negative_ttl: dict[Annotated[int, Field(ge=300, le=599)], Duration] = {}
+    methods: list[Method] = ["GET", "HEAD"]
+    key: KeySettings = KeySettings()
+
+    def policy(self, *, max_entry_bytes: int) -> CachePolicy:
+        """`max_entry_bytes` is the whole cache's setting, in bytes."""
+        return CachePolicy(
+            enabled=self.enabled,
+            scope=self.scope,
+            default_ttl=self.default_ttl,
+            override_ttl=self.override_ttl,
+            stale_while_revalidate=self.stale_while_revalidate,
+            stale_if_error=self.stale_if_error,
+            negative_ttl=dict(self.negative_ttl),
+            methods=frozenset(self.methods),
+            key=KeyPolicy(
+                ignore_query=tuple(self.key.ignore_query),
+                headers=tuple(name.lower() for name in self.key.headers),
+                ignore_body_fields=tuple(self.key.ignore_body_fields),
+            ),
+            max_entry_bytes=max_entry_bytes,
+        )
+
+
+class UpstreamTLS(Section):
+    """Files: our certificate for the upstream (mTLS), and the authority that signed the upstream's."""
+
+    cert: Annotated[str, Field(min_length=1)] | None = None
+    key: Annotated[str, Field(min_length=1)] | None = None
+    ca: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> UpstreamTLS:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together; write both or neither")
+        return self
+
+
+class MatchSettings(Section):
+    """A missing part matches all. `path`: `*` within a segment, `**` across."""
+
+    method: Method | None = None
+    path: Annotated[str, Field(pattern=r"^[/*][^?#]*$")] | None = None
+
+    def match(self) -> Match:
+        return Match(method=self.method, path=self.path)
+
+
+class RuleSettings(Section):
+    """What is different for the requests that match; the first matching rule counts."""
+
+    match: MatchSettings = MatchSettings()
+    cache: CacheSettings | None = None
+    retry: RetrySettings | None = None
+    timeout: TimeoutSettings | None = None
+    errors: ErrorMode | None = None
+
+
+class UpstreamDefaults(Section):
+    """All keys of an upstream, none of them required; what stands here holds where the upstream is silent."""
+
+    preset: Any = Field(default=None, json_schema_extra={"type": "null"})
+    base_url: BaseUrls | None = None
+    prefix: Prefix | None = None
+    host: HostName | None = None
+    auth: Auth = NoCredential()
+    tls: UpstreamTLS | None = None
+    headers: HeaderSettings = HeaderSettings()
+    forwarded: bool = False
+    timeout: TimeoutSettings = TimeoutSettings()
+    retry: RetrySettings = RetrySettings()
+    circuit_breaker: BreakerSettings | None = BreakerSettings()
+    rate_limit: RateLimitSettings | None = None
+    concurrency: ConcurrencySettings | None = ConcurrencySettings()
+    cache: CacheSettings = CacheSettings()
+    errors: ErrorMode = ErrorMode.TRANSLATE
+    rules: list[RuleSettings] = []
+
+
+class UpstreamSettings(UpstreamDefaults):
+    """One upstream, with `defaults` merged below what it says itself and its prefix filled in."""
+
+    base_url: BaseUrls
+    prefix: Prefix
+
+    def route_prefix(self) -> str:
+        """As core has it: "" stands for every path."""
+        return "" if self.prefix == "/" else self.prefix
+
+    def ruled(self, rule: RuleSettings) -> UpstreamSettings:
+        """This upstream as a rule changes it: what the rule leaves out stays."""
+        changed: dict[str, Any] = {"rules": []}
+        for name in ("cache", "retry", "timeout", "errors"):
+            over = getattr(rule, name)
+            if over is not None:
+                changed[name] = _laid_over(getattr(self, name), over)
+        return self.model_copy(update=changed)
+
+
+def _laid_over(under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return {**under, **over}
+    if not isinstance(under, BaseModel) or type(under) is not type(over):
+        return over
+    names = over.model_fields_set
+    changed = {name: _laid_over(getattr(under, name), getattr(over, name)) for name in names}
+    return under.model_copy(update=changed)

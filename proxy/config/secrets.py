@@ -1,0 +1,238 @@
+"""Where is a secret, and what is its value now?
+
+The law: a secret's value leaves this file through `reveal` alone. Its repr, its string, its JSON, its
+pickle and every message about it show `***` or the place that it is kept in, never the value.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from proxy.core.failure import CredentialError
+
+HIDDEN = "***"
+_MOST = 64 * 1024  # bytes of a secret file
+_FORBIDDEN = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}
+_SHAPES = "a string, {env: NAME} or {file: PATH}"
+
+Identity = tuple[int, int, int, int, int]
+
+
+def _flaw(value: str) -> str | None:
+    """What makes a value unfit for a header line; None where it is fit."""
+    if not value:
+        return "is empty"
+    for character, name in _FORBIDDEN.items():
+        if character in value:
+            return f"holds {name}, which would end a header line"
+    return None
+
+
+def _trimmed(text: str) -> str:
+    """Without the newline that editors and `echo` leave at the end."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+class LiteralSecret:
+    """A value that stands in the configuration itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Raises CredentialError on what came out of a pickle: pickles hold no secret."""
+        if self._value == HIDDEN:
+            raise CredentialError("The secret did not come along when the configuration was copied.")
+        return self._value
+
+    def describe(self) -> str:
+        return "configuration"
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiteralSecret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((LiteralSecret, self._value))
+
+    def __copy__(self) -> LiteralSecret:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> LiteralSecret:
+        return self
+
+    def __reduce__(self) -> tuple[type[LiteralSecret], tuple[str]]:
+        return LiteralSecret, (HIDDEN,)
+
+
+class EnvSecret:
+    """The value of an environment variable, read when it is needed."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def reveal(self) -> str:
+        """Raises CredentialError where the variable is unset, empty or unfit for a header."""
+        found = os.environ.get(self.name)
+        if found is None:
+            raise CredentialError(f"The environment variable {self.name} is not set.")
+        value = _trimmed(found)
+        flaw = _flaw(value)
+        if flaw is not None:
+            raise CredentialError(f"The environment variable {self.name} {flaw}.")
+        return value
+
+    def describe(self) -> str:
+        return f"env {self.name}"
+
+    def __repr__(self) -> str:
+        return f"{HIDDEN} ({self.describe()})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EnvSecret) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((EnvSecret, self.name))
+
+    def __reduce__(self) -> tuple[type[EnvSecret], tuple[str]]:
+        return EnvSecret, (self.name,)
+
+
+class FileSecret:
+    """The contents of a file, kept in memory; `refresh` follows the file, also through symlinks.
+
+    A file that cannot be read any more leaves the last good value standing: a mount that is swapped or
+    a rotation under way must not fail requests.
+    """
+
+    __slots__ = ("_failure", "_seen", "_value", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._value: str | None = None
+        self._seen: Identity | None = None
+        self._failure: str | None = None
+
+    def reveal(self) -> str:
+        """The value last read; the file is read here only the first time. Raises CredentialError."""
+        if self._value is None and self._failure is None:
+            self.refresh()
+        if self._value is None:
+            raise CredentialError(f"The secret file {self.path} {self._failure}.")
+        return self._value
+
+    def refresh(self) -> bool:
+        """Blocking: reads the file where it is another than last time. True where the value changed."""
+        try:
+            # Follows symlinks, so a swapped link (Kubernetes' ..data) shows as another inode.
+            if self._seen is not None and _identity(os.stat(self.path)) == self._seen:
+                return False
+            seen, value = self._read()
+        except UnicodeDecodeError:
+            self._failure = "is not UTF-8 text"
+            return False
+        except OSError as error:
+            self._failure = f"cannot be read: {error.strerror or type(error).__name__}"
+            return False
+        self._seen = seen
+        flaw = _flaw(value) if len(value) <= _MOST else f"is larger than {_MOST // 1024} KiB"
+        if flaw is not None:
+            self._failure = flaw
+            return False
+        self._failure = None
+        changed = value != self._value
+        self._value = value
+        return changed
+
+    def _read(self) -> tuple[Identity, str]:
+        # O_NONBLOCK: a named pipe in this place must not hang the process.
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "it is not a regular file")
+            return _identity(status), _trimmed(file.read(_MOST + 1).decode())
+
+    def describe(self) -> str:
+        return f"file {self.path}"
+
+    def __repr__(self) -> str:
+        return f"{HIDDEN} ({self.describe()})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileSecret) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash((FileSecret, self.path))
+
+    def __copy__(self) -> FileSecret:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> FileSecret:
+        return self
+
+    def __reduce__(self) -> tuple[type[FileSecret], tuple[Path]]:
+        return FileSecret, (self.path,)
+
+
+AnySecret = LiteralSecret | EnvSecret | FileSecret
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def secret(written: Any) -> AnySecret:
+    """What stands in the configuration, as a secret. Raises ValueError, which never quotes the value."""
+    match written:
+        case LiteralSecret() | EnvSecret() | FileSecret():
+            return written
+        case str():
+            value = _trimmed(written)
+            flaw = _flaw(value)
+            if flaw is not None:
+                raise ValueError(f"the secret {flaw}; write {_SHAPES}")
+            if value == HIDDEN:
+                raise ValueError(f"{HIDDEN} stands for a secret that was hidden; write {_SHAPES}")
+            return LiteralSecret(value)
+        case {"env": str(name), **rest} if not rest and name and not set(name) & set("=\0 "):
+            return EnvSecret(name)
+        case {"file": str(path), **rest} if not rest and path and "\0" not in path:
+            return FileSecret(Path(path))
+        case bool() | int() | float():
+            raise ValueError("a secret is a string; put it in quotes, or write {env: NAME} or {file: PATH}")
+        case Mapping():
+            raise ValueError("a secret has exactly one place; write {env: NAME} or {file: PATH}")
+        case _:
+            raise ValueError(f"should be a secret: {_SHAPES}")
+
+
+def secret_or_nothing(written: Any) -> AnySecret:
+    """As `secret`, and "" as well: half of a Basic credential is empty with some APIs."""
+    return LiteralSecret("") if written == "" else secret(written)
+
+
+def _schema(shortest: int) -> WithJsonSchema:
+    def place(key: str) -> dict[str, Any]:
+        properties = {key: {"type": "string", "minLength": 1}}
+        return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
+
+    literal = {"type": "string", "minLength": shortest}
+    return WithJsonSchema({"description": _SHAPES, "anyOf": [literal, place("env"), place("file")]})
+
+
+_HIDE = PlainSerializer(lambda _: HIDDEN, return_type=str)
+Secret = Annotated[AnySecret, PlainValidator(secret), _HIDE, _schema(1)]
+SecretOrNothing = Annotated[AnySecret, PlainValidator(secret_or_nothing), _HIDE, _schema(0)]

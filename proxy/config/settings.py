@@ -1,0 +1,117 @@
+"""What did the operator say about the whole process? The file's sections as validated values.
+
+The defaults here are the contract's. Values come from `proxy/config/loading.py`, which knows the layers
+(command line, environment, file, defaults) and the line that each value stands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from proxy.config.addresses import Address, ListenAddress
+from proxy.config.credentials import secrets_of
+from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
+from proxy.config.secrets import AnySecret, FileSecret, Secret
+from proxy.config.units import Size
+
+FileName = Annotated[str, Field(min_length=1)]
+
+
+def _one_worker(written: Any) -> Any:
+    if written == "auto" or (str(written).isdecimal() and int(written) > 1):
+        raise ValueError(f"{written} is not in this version, which runs one worker; write 1")
+    if str(written) != "1":
+        raise ValueError("should be the number of workers; this version runs one: write 1")
+    return 1
+
+
+def _memory_only(written: Any) -> Any:
+    if written != "memory://":
+        scheme = str(written).partition("://")[0]
+        known = scheme in {"disk", "redis", "rediss", "redis+cluster", "redis+sentinel"}
+        what = f"{scheme}:// is not in this version" if known else "is not a store that is known"
+        raise ValueError(f"{what}; it keeps the cache in memory: write memory://")
+    return written
+
+
+class ServerTLS(Section):
+    """Files, PEM. With `client_ca`, callers must show a certificate that it signed."""
+
+    cert: FileName
+    key: FileName
+    client_ca: FileName | None = None
+
+
+class ServerSettings(Section):
+    listen: ListenAddress = Address(host="127.0.0.1", port=8080)
+    admin: ListenAddress = Address(host="127.0.0.1", port=9464)
+    workers: Annotated[int, BeforeValidator(_one_worker), WithJsonSchema({"const": 1})] = 1
+    client_token: Secret | None = None
+    tls: ServerTLS | None = None
+    max_request_body: Size = 64 * MIB
+    header_timeout: Wait = 10.0
+    idle_timeout: Wait = 75.0
+    drain_timeout: Wait = 25.0
+
+
+class StoreSettings(Section):
+    """The cache as a whole; what is cached, and for how long, stands with each upstream."""
+
+    store: Annotated[str, BeforeValidator(_memory_only), WithJsonSchema({"const": "memory://"})] = "memory://"
+    max_bytes: Size = 256 * MIB
+    max_entry_bytes: Size = 8 * MIB
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    access: bool = True
+    bodies: bool = False
+
+
+class TracingSettings(Section):
+    otlp_endpoint: Annotated[str, Field(pattern="^https?://.+")] | None = None
+    sample: Ratio = 1.0
+
+
+UpstreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Settings(BaseSettings):
+    """All that can be set, checked and complete."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    server: ServerSettings = ServerSettings()
+    cache: StoreSettings = StoreSettings()
+    log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    defaults: UpstreamDefaults = UpstreamDefaults()
+    upstreams: dict[UpstreamName, UpstreamSettings]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: the layers are ours, since each value must know its line."""
+        return (init_settings,)
+
+    def secrets(self) -> Iterator[AnySecret]:
+        """Every secret that is used: the callers' token and the upstreams' credentials."""
+        if self.server.client_token is not None:
+            yield self.server.client_token
+        for upstream in self.upstreams.values():
+            yield from secrets_of(upstream.auth)
+
+    def file_secrets(self) -> tuple[FileSecret, ...]:
+        """Those to `refresh` now and then, each once per place that uses it."""
+        return tuple(secret for secret in self.secrets() if isinstance(secret, FileSecret))
