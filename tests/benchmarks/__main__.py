@@ -17,6 +17,7 @@ from statistics import median
 
 from proxy import __version__
 from tests.benchmarks.peers import (
+    BODY,
     CACHED,
     FRESH,
     Cores,
@@ -42,7 +43,7 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """Requests a second by (workload, proxy), a figure a round; seconds to the first answer and MiB when idle."""
+    """Requests a second by (workload, proxy) for each round; seconds to the first answer; idle MiB."""
 
     rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     ready: list[float] = field(default_factory=list)
