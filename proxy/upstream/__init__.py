@@ -1,0 +1,1 @@
+"""The way out: connections, attempts, and what their failures mean."""

@@ -1,0 +1,227 @@
+"""How often is a request sent, and what is done between two attempts?
+
+The loop is aiohttp-retry's, the decisions are `core.resilience.retry`'s. The library is given nothing to
+decide by itself: no status, no method, one exception of ours. Each attempt: the credential goes on last,
+the session sends, the outcome is recorded and judged; an answer that is not used lets go of its
+connection before the wait.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from aiohttp import ClientSession
+from aiohttp_retry import RetryClient, RetryOptionsBase
+
+from proxy.core.exchange import Attempt, Exchange
+from proxy.core.failure import (
+    APIError,
+    ConnectError,
+    DeadlineExceededError,
+    UpstreamProtocolError,
+    UpstreamTimeoutError,
+)
+from proxy.core.message import Headers, Request, Response, Whole
+from proxy.core.ports import Chance, Clock, Observer
+from proxy.core.resilience.retry import Again, Stop, decide
+from proxy.core.routing import Route
+from proxy.upstream.replay import Replay, prepared, replayable
+from proxy.upstream.session import Call, CallerFault, Session
+
+# RFC 9110 §9.2.2: what may go out once more, free, where an idle connection proves dead.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+_KEYED = frozenset({"POST", "PATCH"})
+_NONE = Headers()
+_FIRST_FAILURE = 400
+
+# The metrics' words. Other failures are no outcome of an attempt.
+_OUTCOMES: dict[type[APIError], str] = {
+    ConnectError: "connect",
+    UpstreamTimeoutError: "timeout",
+    DeadlineExceededError: "timeout",
+    UpstreamProtocolError: "protocol",
+}
+
+
+class _AgainError(Exception):
+    """The policy says once more; the only exception that the library's loop may swallow."""
+
+
+class _Silent:
+    """What the library's loop would log stands in the exchange, without the secrets."""
+
+    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+
+
+_SILENT = _Silent()
+
+
+class _Answer:
+    """A response in the two words in which the library's loop looks at one."""
+
+    __slots__ = ("method", "response", "status")
+
+    def __init__(self, method: str, response: Response) -> None:
+        self.method = method
+        self.response = response
+        self.status = response.status
+
+
+class Attempts:
+    """The way out: credentials, attempts and waits. Satisfies the port `Upstream`."""
+
+    def __init__(
+        self, *, session: Session, clock: Clock, chance: Chance, observers: Sequence[Observer] = ()
+    ) -> None:
+        self.session = session
+        self.clock = clock
+        self.chance = chance
+        self.observers = tuple(observers)
+
+    async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
+        """The final answer's head, its body still to be pulled. Raises APIError."""
+        deadline = self.clock.now() + route.timeouts.total
+        request, keyed = _keyed(request, route.retry.idempotency_key)
+        body = await prepared(request.body, route.retry.max_replay_body)
+        trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
+        client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
+        answer = await client.request(request.method, route.origins[0].url)
+        return cast("_Answer", answer).response
+
+
+def _keyed(request: Request, name: str | None) -> tuple[Request, bool]:
+    """The request with an idempotency key where the route has one, and whether it carries one."""
+    if name is None:
+        return request, False
+    if name.lower() in request.headers:
+        return request, True
+    if request.method not in _KEYED:
+        return request, False
+    return replace(request, headers=request.headers.plus((name, str(uuid.uuid4())))), True
+
+
+class _Trial(RetryOptionsBase):
+    """One request on its way: to the library its options and its session in one."""
+
+    def __init__(
+        self,
+        owner: Attempts,
+        request: Request,
+        body: Whole | Replay,
+        route: Route,
+        exchange: Exchange,
+        *,
+        deadline: float,
+        keyed: bool,
+    ) -> None:
+        super().__init__(
+            attempts=max(1, route.retry.attempts),
+            statuses=(),
+            exceptions=(_AgainError,),
+            methods=(request.method,),
+            retry_all_server_errors=False,
+            # True means stop; the library asks it for every attempt but the last.
+            evaluate_response_callback=self.is_final,
+        )
+        self._owner = owner
+        self._request = request
+        self._body = body
+        self._route = route
+        self._exchange = exchange
+        self._deadline = deadline
+        self._keyed = keyed
+        self._decision: Again | Stop | None = None
+
+    async def is_final(self, _: object) -> bool:
+        return not isinstance(self._decision, Again)
+
+    def get_timeout(self, attempt: int, response: object = None) -> float:  # noqa: ARG002 - the library's
+        return self._decision.after if isinstance(self._decision, Again) else 0.0
+
+    async def close(self) -> None:
+        """The session outlives its requests."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,  # noqa: ARG002 - the origin is the route's, whatever is passed through the library
+        *,
+        headers: object = None,  # noqa: ARG002 - as above
+        trace_request_ctx: dict[str, Any],
+    ) -> _Answer:
+        """One attempt. Raises _AgainError where another is to follow, else the failure."""
+        number: int = trace_request_ctx["current_attempt"]
+        if number > 1:
+            self._body.rewind()
+        route, clock = self._route, self._owner.clock
+        request = await route.injector.inject(self._request)
+        attempt = Attempt(started=clock.now())
+        remaining = self._deadline - attempt.started
+        if remaining <= 0:
+            raise DeadlineExceededError("The time for the whole request is spent.")
+        call = Call(
+            request=request,
+            body=self._body,
+            origin=route.origins[0],
+            timeouts=route.timeouts,
+            remaining=remaining,
+            tls=route.name,
+            resend=method in _IDEMPOTENT and method in route.retry.methods,
+        )
+        self._exchange.attempts.append(attempt)
+        try:
+            response = await self._owner.session.send(call)
+        except CallerFault as fault:
+            raise fault.failure from None
+        except APIError as failure:
+            outcome = _OUTCOMES.get(type(failure))
+            if outcome is None:  # refused before anything was sent
+                self._exchange.attempts.pop()
+                raise
+            if self._again(number, attempt, outcome, failure, _NONE):
+                raise _AgainError from failure
+            raise
+        finally:
+            attempt.seconds = clock.now() - attempt.started
+        attempt.status = response.status
+        if self._again(number, attempt, f"{response.status // 100}xx", response.status, response.headers):
+            response.body.close()
+        return _Answer(method, response)
+
+    def _again(
+        self, number: int, attempt: Attempt, outcome: str, cause: APIError | int, headers: Headers
+    ) -> bool:
+        owner, route = self._owner, self._route
+        now = owner.clock.now()
+        attempt.seconds = now - attempt.started
+        attempt.outcome = outcome
+        decision = self._decision = decide(
+            route.retry,
+            method=self._request.method,
+            attempt=number,
+            cause=cause,
+            headers=headers,
+            replayable=replayable(self._body, route.retry.max_replay_body),
+            keyed=self._keyed,
+            remaining=self._deadline - now,
+            chance=owner.chance(),
+            wall=owner.clock.wall(),
+        )
+        match decision:
+            case Again(after=after, reason=reason):
+                attempt.wait = after
+                attempt.reason = reason
+            case Stop(reason=reason):
+                # A success needs no reason why it was not repeated.
+                if not isinstance(cause, int) or cause >= _FIRST_FAILURE:
+                    attempt.reason = reason
+        for observer in owner.observers:
+            observer.attempted(self._exchange, attempt)
+        return isinstance(decision, Again)

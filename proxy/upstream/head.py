@@ -1,0 +1,89 @@
+"""What stands in the head that goes out, and is the head that came in one to be trusted?
+
+The law: what is forwarded goes out byte for byte; Host and exactly one framing field are ours; a byte
+that could end a line is refused. An answer whose length two readers could read differently is refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import HttpVersion10, HttpVersion11
+from aiohttp.http_parser import RawResponseMessage
+
+from proxy.core.failure import BadRequestError, UpstreamProtocolError
+from proxy.core.forwarding import end_to_end
+from proxy.core.message import Headers, Request, lower_name
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z,-]*")
+# What RFC 9110 §5.5 forbids in a value; a tab is allowed.
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSAFE_TARGET = re.compile(r"[^\x21-\x7e\x80-\xff]")
+# A body is expected with these, so its absence is said (RFC 9110 §8.6).
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+def written(request: Request, length: int | None, *, path: str, authority: str) -> bytes:
+    """The head's bytes.
+
+    `length` is the body's, None = unknown; `path` goes before the target; `authority` is Host unless the
+    request has one.
+    Raises BadRequestError for anything that would not stay within its line.
+    """
+    target = path + request.target
+    if _TOKEN.fullmatch(request.method) is None or not target or _UNSAFE_TARGET.search(target) is not None:
+        raise BadRequestError("The method or the target cannot be written as a request line.")
+    host = authority.encode("latin-1")
+    lines: list[bytes] = []
+    names: list[bytes] = []
+    for name, value in request.headers.fields:
+        lowered = lower_name(name)
+        if lowered == "host":
+            host = value
+        elif lowered not in _FRAMING:
+            names.append(name)
+            lines.append(name + b": " + value)
+    if length is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif length or request.method in _WITH_BODY:
+        lines.append(b"Content-Length: %d" % length)
+    fields = b"\r\n".join([b"Host: " + host, *lines])
+    breaks = len(lines)
+    if (
+        fields.count(b"\n") != breaks
+        or fields.count(b"\r") != breaks
+        or b"\0" in fields
+        or b"" in names
+        or _NAMES.fullmatch(b",".join(names)) is None
+    ):
+        raise BadRequestError("A header field holds a byte that cannot be forwarded.")
+    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (
+        request.method.encode("ascii"),
+        target.encode("latin-1"),
+        fields,
+    )
+
+
+def received(message: RawResponseMessage) -> tuple[Headers, str]:
+    """The answer's end-to-end fields and its reason phrase. Raises UpstreamProtocolError."""
+    raw = message.raw_headers
+    version = message.version
+    if version not in (HttpVersion11, HttpVersion10):
+        raise UpstreamProtocolError("The upstream answers in an unknown version of HTTP.", sent=True)
+    if not 200 <= message.code <= 999:  # noqa: PLR2004 - RFC 9110 §15, and what passes through it
+        raise UpstreamProtocolError("The upstream's status is none.", sent=True)
+    if _CONTROL.search(b"".join([value for _, value in raw])) is not None:
+        raise UpstreamProtocolError("A field of the upstream's answer holds a control character.", sent=True)
+    headers = Headers(raw)
+    names = headers.names()
+    if "transfer-encoding" in names:
+        if version != HttpVersion11 or "content-length" in names:
+            raise UpstreamProtocolError("The upstream's answer has two lengths.", sent=True)
+        if [coding.strip().lower() for coding in headers.all("transfer-encoding")] != ["chunked"]:
+            raise UpstreamProtocolError("The upstream's answer has an unknown transfer coding.", sent=True)
+    if "content-length" in names and len(headers.all("content-length")) > 1:
+        raise UpstreamProtocolError("The upstream's answer has two lengths.", sent=True)
+    reason = (message.reason or "").encode("utf-8", "surrogateescape").decode("latin-1")
+    return end_to_end(headers), reason

@@ -1,0 +1,56 @@
+"""How long is an answer's head still waited for?
+
+One timer an attempt. While a body is sent the wait starts anew with each piece, so that a long upload is
+not a slow answer; the total never moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+
+from proxy.upstream.wire import Wire
+
+_EARLY = 0.001  # loops may run a timer so much too soon, seconds
+
+
+class Spent(Enum):
+    """Which time is over."""
+
+    ATTEMPT = auto()  # the upstream's
+    TOTAL = auto()  # the whole request's
+    CALLER = auto()  # the next piece of the caller's body did not come
+
+
+class Patience:
+    """Runs from its making until `end`. Times are the loop's, in seconds; `total` is a point of them."""
+
+    __slots__ = ("_due", "_handle", "_loop", "_of_caller", "_total", "_wire", "spent")
+
+    def __init__(self, wire: Wire, *, attempt: float, total: float) -> None:
+        self._wire = wire
+        self._loop = loop = asyncio.get_running_loop()
+        self._due = loop.time() + attempt
+        self._total = total
+        self._of_caller = False
+        self.spent: Spent | None = None
+        self._handle = loop.call_at(min(self._due, total), self._fire)
+
+    def renew(self, seconds: float, *, of_caller: bool = False) -> None:
+        """Something moved; `of_caller`: the caller is waited for, not the upstream."""
+        self._due = self._loop.time() + seconds
+        self._of_caller = of_caller
+
+    def end(self) -> None:
+        self._handle.cancel()
+
+    def _fire(self) -> None:
+        limit = min(self._due, self._total)
+        if self._loop.time() < limit - _EARLY:
+            self._handle = self._loop.call_at(limit, self._fire)
+            return
+        if self._total <= self._due:
+            self.spent = Spent.TOTAL
+        else:
+            self.spent = Spent.CALLER if self._of_caller else Spent.ATTEMPT
+        self._wire.expire()
