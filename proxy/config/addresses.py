@@ -39,11 +39,11 @@ def address(written: Any) -> Address:
     """`host:port`, `[::1]:port` or `unix:/path`. Raises ValueError."""
     if isinstance(written, Address):
         return written
-    if isinstance(written, int) and not isinstance(written, bool):
-        raise ValueError(f"{written} has no host; write 127.0.0.1:{written}")
-    if not isinstance(written, str):
+    if isinstance(written, bool) or not isinstance(written, str | int):
         raise ValueError(f"should be an address such as {_WANTED}")  # noqa: TRY004 - pydantic's rule
-    text = written.strip()
+    text = str(written).strip()
+    if text.isascii() and text.isdigit():
+        raise ValueError(f"{text} has no host; write 127.0.0.1:{text}")
     if text.startswith("unix:"):
         return _socket(text.removeprefix("unix:"))
     host, colon, port = text.rpartition(":")

@@ -186,11 +186,8 @@ def _conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         listen, admin = (address(server.get(key) or usual) for key, usual in _ADDRESSES.items())
     except ValueError:
         return
-    if listen.path is None and admin.path is None:
-        same = listen.port == admin.port != 0
-    else:
-        same = listen == admin
-    if same:
+    both_ports = listen.path is None and admin.path is None
+    if listen.port == admin.port != 0 if both_ports else listen == admin:
         what = f"port {admin.port}" if admin.path is None else "socket"
         yield ("server", "admin"), f"is on the same {what} as server.listen; give it another"
 

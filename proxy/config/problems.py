@@ -56,7 +56,7 @@ def bears_secret(key: Key) -> bool:
 
 
 def located(error: ErrorDetails, data: Any) -> tuple[Key, str]:
-    """pydantic's error as the key in the file and a sentence with the cure."""
+    """An error of pydantic's as the key in the file and a sentence with the cure."""
     key = _key(error["loc"], data)
     match error["type"]:
         case "missing":

@@ -7,7 +7,7 @@ above `config` sees a pydantic model of a policy.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -31,6 +31,12 @@ def _method(written: Any) -> Any:
     if not isinstance(written, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}", written):
         raise ValueError("should be a method such as GET")
     return written.upper()
+
+
+def _no_preset(written: Any) -> Any:
+    if written is not None:
+        raise ValueError("presets are not in this version; remove the key and write base_url and auth")
+    return written
 
 
 def _above_zero(duration: float) -> float:
@@ -215,7 +221,7 @@ class RuleSettings(Section):
 class UpstreamDefaults(Section):
     """All keys of an upstream, none of them required; what stands here holds where the upstream is silent."""
 
-    preset: Any = Field(default=None, json_schema_extra={"type": "null"})
+    preset: Annotated[None, BeforeValidator(_no_preset)] = None
     base_url: BaseUrls | None = None
     prefix: Prefix | None = None
     host: HostName | None = None

@@ -137,7 +137,7 @@ class FileSecret:
         """Blocking: reads the file where it is another than last time. True where the value changed."""
         try:
             # Follows symlinks, so a swapped link (Kubernetes' ..data) shows as another inode.
-            if self._seen is not None and _identity(os.stat(self.path)) == self._seen:
+            if self._seen is not None and _identity(self.path.stat()) == self._seen:
                 return False
             seen, value = self._read()
         except UnicodeDecodeError:
