@@ -93,44 +93,40 @@ def _host(written: str, whole: str) -> str:
 
 
 def origin(written: Any) -> Origin:
-    """A base URL taken apart. Raises ValueError; userinfo is refused without being quoted."""
+    """A base URL taken apart. Raises ValueError, which quotes no more than scheme and host."""
     if isinstance(written, Origin):
         return written
     if not isinstance(written, str):
         raise ValueError("should be a URL such as https://api.example.com")  # noqa: TRY004 - pydantic's rule
     text = written.strip()
-    if "@" in text.partition("://")[2].partition("/")[0] or "@" in text.partition("/")[0]:
-        raise ValueError("a base URL holds no user name or password; write them under auth")
     scheme, separator, rest = text.partition("://")
-    if not separator or scheme.lower() not in {"http", "https"}:
-        guess = text.rpartition("://")[2] or "api.example.com"
+    authority = re.split(r"[/?#\\]", rest if separator else text, maxsplit=1)[0]
+    if "@" in authority:
+        raise ValueError("a base URL holds no user name or password; write them under auth")
+    shown = f"{scheme}://{authority}" if separator else authority
+    if scheme.lower() not in {"http", "https"}:
         raise ValueError(
-            f"{_shown(text)} does not begin with http:// or https://; write https://{_shown(guess)}"
+            f"{shown!r} is not http:// or https://; write https://{authority or 'api.example.com'}"
         )
+    if not separator:
+        raise ValueError(f"{shown!r} has no host; write as in https://api.example.com")
     if "?" in rest or "#" in rest:
-        raise ValueError(f"{_shown(text)}… has a query or fragment; end the base URL before it")
+        raise ValueError("a base URL has no query and no fragment; end it before the ? or #")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(
-            f"{text!r} has no valid host and port; write as in https://api.example.com:8443"
-        ) from None
-    if port == 0 or not parts.hostname or parts.netloc.endswith(":"):
-        raise ValueError(f"{text!r} has no valid host and port; write as in https://api.example.com:8443")
-    host = _host(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname, text)
+        port = 0
+    if port == 0 or not parts.hostname or authority.endswith(":"):
+        raise ValueError(f"{shown!r} has no valid host and port; write as in https://api.example.com:8443")
+    host = _host(f"[{parts.hostname}]" if authority.startswith("[") else parts.hostname, shown)
     path = parts.path.rstrip("/")
     if not _PATH.fullmatch(path) or _DOTS.search(path):
         raise ValueError(
-            f"{text!r} has a path that is not plain; write segments as in https://api.example.com/v1"
+            f"the path after {shown} is not plain; write segments as in https://api.example.com/v1"
         )
-    secure = scheme.lower() == "https"
-    return Origin(scheme=scheme.lower(), host=host, port=port or (443 if secure else 80), path=path)
-
-
-def _shown(text: str) -> str:
-    """Without what may hold a token."""
-    return text.partition("?")[0].partition("#")[0]
+    usual = 443 if scheme.lower() == "https" else 80
+    return Origin(scheme=scheme.lower(), host=host, port=port or usual, path=path)
 
 
 def origins(written: Any) -> tuple[Origin, ...]:

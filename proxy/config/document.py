@@ -6,6 +6,7 @@ not a riddle about which one counts.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     for sign, cure in cures.items():
         if sign in f"{problem} {error.context or ''}":
             return f"not valid YAML: {cure}"
-    return f"not valid YAML: {problem}; check indentation, colons and quotes"
+    # The parser quotes what it stumbles over, which may be a token.
+    said = re.sub(r" ?'[^']{2,}'", "", problem)
+    return f"not valid YAML: {said}; check indentation, colons and quotes"
 
 
 class _Reader:

@@ -131,10 +131,9 @@ def merged(over: Any, under: Any, key: str = "") -> Any:
 
 def _completed(said: Mapping[str, Any]) -> dict[str, Any]:
     """With `defaults` below each upstream, and the prefixes that nobody wrote."""
-    data = dict(said)
+    # A section with nothing below its name is what is left when all its lines are commented out.
+    data = {name: value for name, value in said.items() if value is not None or name == "upstreams"}
     upstreams, defaults = said.get("upstreams"), _mapping(said.get("defaults"))
-    if said.get("defaults", {}) is None:
-        data.pop("defaults")  # `defaults:` with nothing below it
     if not isinstance(upstreams, Mapping):
         return data
     data["upstreams"] = completed = {}
@@ -217,18 +216,35 @@ def single_upstream(url: str, token_env: str | None = None, ttl: str | None = No
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    schema = Settings.model_json_schema(mode="validation")
-    upstream = schema["$defs"]["UpstreamSettings"]
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, for editors."""
+    made = Settings.model_json_schema(mode="validation")
     # `base_url` may stand in defaults, and the prefix has one of its own.
-    upstream.pop("required", None)
+    made["$defs"]["UpstreamSettings"].pop("required", None)
+    _write_defaults(made)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
+        **made,
         "title": "Leeward configuration",
     }
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema of the file, for editors."""
-    return _schema()
+def _write_defaults(node: Any) -> None:
+    """Defaults as one would write them, or not at all: `5s`, not 5.0."""
+    below: list[Any] = node if isinstance(node, list) else []
+    if isinstance(node, dict):
+        default = node.get("default")
+        if isinstance(default, dict | list) and default:
+            del node["default"]
+        elif isinstance(default, float | int) and "anyOf" in node:
+            node["default"] = _written(default, node["anyOf"])
+        below = list(node.values())
+    for one in below:
+        _write_defaults(one)
+
+
+def _written(amount: float, alternatives: list[dict[str, Any]]) -> str:
+    if any("KiB" in one.get("pattern", "") for one in alternatives):
+        mib, rest = divmod(int(amount), 1024**2)
+        return f"{mib}MiB" if not rest else f"{int(amount)}B"
+    return f"{amount:g}s" if amount >= 1 or amount == 0 else f"{amount * 1000:g}ms"
