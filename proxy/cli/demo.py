@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
+import typer
 import yaml
 from rich.console import Console
 from rich.live import Live
@@ -31,12 +32,15 @@ class NotStartedError(Exception):
     """The proxy did not become ready; holds what it said."""
 
 
-def demo(*, keep: bool = False) -> int:
-    """Show what Leeward does, on a flaky API made for it: no network, no configuration.
+def demo(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the API and the proxy running until Ctrl-C.")
+    ] = False,
+) -> int:
+    """Show what it does, on a flaky API made for it: no network, no configuration, some seconds.
 
     Example: leeward demo --keep
-
-    keep: leave the API and the proxy running until Ctrl-C.
     """
     console = Console()
     if not console.is_terminal or console.width > comparison.WIDTH:
