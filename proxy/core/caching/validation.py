@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.core.caching import syntax
-from proxy.core.caching.entry import Entry, storable_fields
+from proxy.core.caching.entry import Entry
+from proxy.core.forwarding import HOP_BY_HOP, listed
 from proxy.core.message import Headers, Request, lower_name
 
+COOKIES = frozenset({"set-cookie", "set-cookie2"})
 CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 
 _OK = 200
 # They describe content, which a 304 does not have; Content-Location names a resource and stays.
 _OF_CONTENT = frozenset({"content-length", "content-type", "content-encoding", "content-language"})
 _OF_CONTENT |= {"content-range", "content-md5", "content-digest", "repr-digest"}
-# What a 304 may not change: the stored content's own framing (§3.2).
-_NOT_UPDATED = frozenset({"content-length", "content-encoding", "content-range", "transfer-encoding"})
+# What a 304 may not change: the stored content's own framing and coding (§3.2), and a cookie is for one
+# caller.
+_NOT_UPDATED = frozenset({"content-length", "content-encoding", "content-range", *COOKIES})
 
 
 def conditional(request: Request, entry: Entry) -> Request:
@@ -61,7 +64,7 @@ def confirms(entry: Entry, headers: Headers) -> bool:
 
 def merged(stored: Headers, news: Headers) -> Headers:
     """The stored fields as a 304 updates them (§3.2): each named one is replaced, line for line."""
-    updates = storable_fields(news).without(_NOT_UPDATED)
+    updates = news.without(_NOT_UPDATED | HOP_BY_HOP | listed(news))
     return Headers((*stored.without(updates.names()).fields, *updates.fields))
 
 

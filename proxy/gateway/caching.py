@@ -1,0 +1,196 @@
+"""How does a request get its answer through the cache?
+
+This is the loop that turns core's decisions into store and upstream calls. It decides nothing about
+HTTP: `key`, `reuse`, `admission`, `validation` and `invalidation` do. What it guards is order: nothing is
+stored before it is whole, nobody waits for what cannot be shared, and what was changed meanwhile is not
+kept.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import assert_never
+
+from proxy.core.caching import directives, invalidation, status, validation, variation
+from proxy.core.caching.entry import Entry
+from proxy.core.caching.key import Bypass, identify
+from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse
+from proxy.core.caching.serving import annotate, serve
+from proxy.core.exchange import Exchange, Verdict
+from proxy.core.failure import NotCachedError
+from proxy.core.message import Request, Response
+from proxy.core.ports import Clock, Store
+from proxy.core.reason import Reason
+from proxy.core.routing import Route
+from proxy.gateway.content import gathered
+from proxy.gateway.fetching import Call, Fetch, Fetching
+from proxy.gateway.flight import Confirmed, Failed, Flights, Freed, Joined, Lead
+from proxy.gateway.refresh import Refresh
+from proxy.gateway.verdicts import Verdicts
+
+_NOT_MODIFIED = 304
+# The caller wants an answer that was asked for after it spoke: nobody else's will do.
+_OWN = frozenset({Reason.REQUEST_NO_CACHE, Reason.REQUEST_MAX_AGE, Reason.REQUEST_MIN_FRESH})
+_REROUTES = 3
+
+
+class Caching:
+    """The cache's side of the path. `secret_key` is random, 16 to 64 bytes, and as long-lived as the store.
+
+    `max_filling` bounds, in bytes, what is held of all answers on their way into the store.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        refresh: Refresh,
+        secret_key: bytes,
+        verdicts: Verdicts | None = None,
+        max_filling: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._secret = secret_key
+        self._flights = Flights()
+        self._verdicts = verdicts or Verdicts()
+        self._fetching = Fetching(
+            store=store,
+            clock=clock,
+            refresh=refresh,
+            secret=secret_key,
+            flights=self._flights,
+            verdicts=self._verdicts,
+            max_filling=max_filling,
+        )
+
+    async def answer(self, request: Request, route: Route, exchange: Exchange, fetch: Fetch) -> Response:
+        """The answer to a request as it goes upstream, its credential not yet injected.
+
+        Its body has to be read to the end or closed. `fetch` may be called after this returns, for an
+        answer that is refreshed behind the caller's back. Raises NotCachedError, and what `fetch` raises.
+        """
+        content: bytes | None = None
+        method = request.method
+        if method not in {"GET", "HEAD"} and route.cache.enabled and method in route.cache.methods:
+            request, content = await gathered(request)
+        key = identify(request, route, secret=self._secret, content=content)
+        if isinstance(key, Bypass):
+            return await self._pass(request, route, exchange, fetch, key.reason)
+        call = Call(request=request, route=route, key=key, exchange=exchange, fetch=fetch)
+        if self._verdicts.recall(key.primary, self._clock.now()) is None:
+            decision, id_ = await self._look(call)
+        else:
+            decision = reuse(request, (), self._clock.now(), secret=self._secret)
+            id_ = key.primary
+        match decision:
+            case Hit(entry=entry, reason=reason):
+                call.note(Verdict.HIT, reason)
+                return self._serve(call, entry, status.hit(entry.ttl(self._clock.now()), reason))
+            case Stale(entry=entry, reason=reason, refresh=refresh):
+                call.note(Verdict.STALE, reason)
+                if refresh:
+                    self._fetching.renew(call, entry, id_)
+                return self._serve(call, entry, status.hit(entry.ttl(self._clock.now()), reason))
+            case Refuse(reason=reason):
+                call.note(Verdict.MISS, reason)
+                raise NotCachedError
+            case Bypass(reason=reason):
+                return await self._pass(request, route, exchange, fetch, reason)
+            case Miss(reason=reason) | Revalidate(reason=reason):
+                call.note(Verdict.MISS, reason)
+                return await self._share(call, decision, id_)
+            case _:
+                assert_never(decision)
+
+    async def invalidate(self, place: bytes) -> int:
+        """Drops what is kept or on its way for a resource; how many entries went."""
+        self._flights.doom(place)
+        return await self._store.drop_place(place)
+
+    async def clear(self) -> int:
+        """Drops everything, also what is on its way; how many entries went."""
+        self._flights.doom_all()
+        return await self._store.clear()
+
+    async def _pass(
+        self, request: Request, route: Route, exchange: Exchange, fetch: Fetch, reason: Reason
+    ) -> Response:
+        """Past the cache, but for what the request makes untrue in it."""
+        exchange.verdict, exchange.reason = Verdict.BYPASS, reason
+        if route.cache.enabled and "only-if-cached" in directives.of_request(request.headers):
+            exchange.reason = Reason.ONLY_IF_CACHED
+            raise NotCachedError
+        response = await fetch(request)
+        if invalidation.invalidates(request.method, response.status):
+            try:
+                for place in invalidation.places(request, response, route, secret=self._secret):
+                    await self.invalidate(place)
+            except BaseException:
+                response.body.close()
+                raise
+        return annotate(response, status.forwarded(reason, status=response.status))
+
+    async def _look(self, call: Call) -> tuple[Decision, bytes]:
+        """What the store has for it, and the flight to look for where it has not enough."""
+        key, request = call.key, call.request
+        while True:
+            landings = self._flights.landings
+            entries = await self._store.load(key)
+            decision = reuse(request, entries, self._clock.now(), secret=self._secret)
+            id_ = key.primary
+            if entries:
+                id_ += variation.select(entries[0].vary, request.headers, secret=self._secret)
+            # What landed while the store was being asked may be what it said it had not.
+            landed = landings != self._flights.landings and self._flights.find(id_) is None
+            if not landed or not isinstance(decision, Miss | Revalidate):
+                return decision, id_
+
+    async def _share(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
+        """The answer of a flight that is under way, or of one that begins here."""
+        alone = call.request.method == "HEAD" or decision.reason in _OWN
+        # The answer to a caller's own condition may be a 304 that is good for nobody else.
+        conditional = isinstance(decision, Miss) and validation.asks(call.request)
+        for _ in range(_REROUTES):
+            if alone or self._verdicts.recall(id_, self._clock.now()) is not None:
+                break
+            flight = self._flights.find(id_)
+            if flight is None and conditional:
+                break
+            if flight is None:
+                return await self._fetching.lead(call, self._flights.open(id_, call.key.place), decision)
+            outcome = await flight.join()
+            match outcome:
+                case Lead():
+                    return await self._fetching.lead(call, flight, decision)
+                case Failed(error=error):
+                    call.note(Verdict.COALESCED, Reason.COALESCED)
+                    raise copy(error)
+                case Freed():
+                    break
+                case Joined() | Confirmed():
+                    chosen = variation.select(outcome.entry.vary, call.request.headers, secret=self._secret)
+                    if chosen == outcome.entry.selection:
+                        return self._follow(call, decision, outcome)
+                    outcome.release()
+                    id_ = call.key.primary + chosen
+                case _:
+                    assert_never(outcome)
+        flight = self._flights.open(id_, call.key.place, shared=False)
+        return await self._fetching.lead(call, flight, decision)
+
+    def _follow(self, call: Call, decision: Miss | Revalidate, outcome: Joined | Confirmed) -> Response:
+        call.note(Verdict.COALESCED, Reason.COALESCED)
+        entry, now = outcome.entry, self._clock.now()
+        line = status.forwarded(
+            decision.reason,
+            status=_NOT_MODIFIED if isinstance(outcome, Confirmed) else entry.status,
+            ttl=entry.ttl(now),
+            collapsed=True,
+        )
+        body = outcome.reader if isinstance(outcome, Joined) else None
+        return serve(call.request, entry, line, now=now, wall=self._clock.wall(), body=body)
+
+    def _serve(self, call: Call, entry: Entry, line: str) -> Response:
+        return serve(call.request, entry, line, now=self._clock.now(), wall=self._clock.wall())

@@ -1,0 +1,247 @@
+"""What becomes of an answer that is fetched for the cache?
+
+It goes to its caller at once, and, where admission allows, into the store and to everybody who waits for
+the same. What was changed while it was on its way is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from proxy.core.caching import status, validation
+from proxy.core.caching.admission import Admit, Moment, Skip, admit
+from proxy.core.caching.entry import Entry, storable_fields
+from proxy.core.caching.key import Key
+from proxy.core.caching.reuse import Miss, Revalidate
+from proxy.core.caching.serving import annotate, serve
+from proxy.core.exchange import Exchange, Verdict
+from proxy.core.failure import APIError, InternalError
+from proxy.core.message import Headers, Request, Response, lower_name
+from proxy.core.ports import Clock, Store
+from proxy.core.reason import Reason
+from proxy.core.routing import Route
+from proxy.gateway.fill import Allowance, Fill, Reader
+from proxy.gateway.flight import Flight, Flights
+from proxy.gateway.refresh import Refresh
+from proxy.gateway.verdicts import Verdicts
+
+Fetch = Callable[[Request], Awaitable[Response]]
+
+_NOT_MODIFIED = 304
+_FIRST_SERVER_FAILURE = 500
+# Statuses that say nothing about the next answer: no verdict is drawn from them.
+_PASSING = frozenset({408, 425, 429})
+# A verdict about this one answer or this one caller, not about the resource.
+_PERSONAL = frozenset({Reason.REQUEST_NO_STORE, Reason.NOT_MODIFIED, Reason.PARTIAL, Reason.HEAD_ONLY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request on its way through."""
+
+    request: Request
+    route: Route
+    key: Key
+    exchange: Exchange
+    fetch: Fetch
+
+    def note(self, verdict: Verdict, reason: Reason) -> None:
+        self.exchange.verdict, self.exchange.reason = verdict, reason
+
+
+class Fetching:
+    """Leads flights. `max_filling` bounds, in bytes, what is held of all answers on their way in."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        refresh: Refresh,
+        secret: bytes,
+        flights: Flights,
+        verdicts: Verdicts,
+        max_filling: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._refresh = refresh
+        self._secret = secret
+        self._flights = flights
+        self._verdicts = verdicts
+        self._allowance = Allowance(max_filling)
+
+    async def lead(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
+        """Fetches for a flight. Whatever comes of it, nobody is left waiting."""
+        try:
+            return await self._fly(call, flight, decision)
+        except APIError as error:
+            flight.pass_on(error)
+            raise
+        except asyncio.CancelledError:
+            flight.pass_on(None)
+            raise
+        except BaseException:
+            flight.pass_on(InternalError())
+            raise
+
+    async def _fly(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
+        began = self._clock.now()
+        request = call.request
+        if isinstance(decision, Revalidate) and request.method != "HEAD":
+            response = await call.fetch(validation.conditional(request, decision.entry))
+            if response.status == _NOT_MODIFIED:
+                response.body.close()
+                if validation.confirms(decision.entry, response.headers):
+                    moment = self._moment(call.exchange, began)
+                    return await self._confirm(call, flight, decision, response, moment)
+                began = self._clock.now()
+                response = await call.fetch(_unconditional(request))
+        else:
+            # What others share is not asked for under one caller's conditions.
+            response = await call.fetch(_unconditional(request) if flight.shared else request)
+        try:
+            return self._receive(call, flight, decision, response, self._moment(call.exchange, began))
+        except BaseException:
+            response.body.close()
+            raise
+
+    def _moment(self, exchange: Exchange, began: float) -> Moment:
+        # An answer is as old as the attempt that brought it, not as all the tries before.
+        sent = max([began, *(attempt.started for attempt in exchange.attempts[-1:])])
+        return Moment(sent=sent, received=self._clock.now(), wall=self._clock.wall())
+
+    def _receive(
+        self, call: Call, flight: Flight, decision: Miss | Revalidate, response: Response, moment: Moment
+    ) -> Response:
+        """An answer with content: into the store and to all who wait, or to its caller alone."""
+        policy = call.route.cache
+        admitted = admit(call.request, response, moment, policy=policy, secret=self._secret)
+        length = _length(response)
+        room = 0
+        if isinstance(admitted, Admit):
+            room = policy.max_entry_bytes - admitted.entry.size
+            outgrown = self._verdicts.recall(flight.id, moment.received) is Reason.TOO_LARGE
+            if (outgrown if length is None else length > room) or room < 0:
+                admitted = Skip(reason=Reason.TOO_LARGE)
+        if isinstance(admitted, Skip):
+            flight.free()
+            passing = response.status >= _FIRST_SERVER_FAILURE or response.status in _PASSING
+            if not passing and admitted.reason not in _PERSONAL:
+                self._verdicts.remember(flight.id, admitted.reason, moment.received)
+            call.note(Verdict.MISS, admitted.reason)
+            line = status.forwarded(decision.reason, status=response.status, detail=admitted.reason)
+            return annotate(response, line)
+        entry = admitted.entry
+        self._verdicts.forget(flight.id)
+        body = self._fill(call, flight, entry, response, length=length, room=room)
+        line = status.forwarded(
+            decision.reason,
+            status=response.status,
+            ttl=entry.ttl(moment.received),
+            stored=not flight.doomed(),
+            detail=Reason.CHANGED_MEANWHILE if flight.doomed() else None,
+        )
+        unchanged = validation.asks(call.request) and validation.unchanged(call.request, entry, moment.wall)
+        if flight.shared and unchanged:
+            return serve(call.request, entry, line, now=moment.received, wall=moment.wall, body=body)
+        return annotate(replace(response, body=body), line)
+
+    def _fill(
+        self, call: Call, flight: Flight, entry: Entry, response: Response, *, length: int | None, room: int
+    ) -> Reader:
+        async def kept(content: bytes) -> None:
+            await self._keep(call.key, flight, entry.holding(content))
+
+        def ended() -> None:
+            self._flights.close(flight)
+            if fill.outgrown:
+                self._verdicts.remember(flight.id, Reason.TOO_LARGE, self._clock.now())
+
+        fill = Fill(
+            response.body, limit=room, length=length, allowance=self._allowance, kept=kept, ended=ended
+        )
+        reader = fill.reader()
+        flight.land(entry, fill)
+        fill.start(self._refresh)
+        return reader
+
+    async def _keep(self, key: Key, flight: Flight, entry: Entry) -> None:
+        if not flight.doomed():
+            await self._store.keep(key, entry)
+            if flight.doomed():  # while it was being stored
+                await self._store.drop(key)
+
+    async def _confirm(
+        self, call: Call, flight: Flight, decision: Revalidate, response: Response, moment: Moment
+    ) -> Response:
+        """A 304: what is stored is right, and fresh again with the fields that came."""
+        stored = decision.entry
+        news = replace(
+            response,
+            status=stored.status,
+            reason=stored.reason,
+            headers=validation.merged(stored.headers, response.headers),
+        )
+        admitted = admit(call.request, news, moment, policy=call.route.cache, secret=self._secret)
+        call.note(Verdict.REVALIDATED, Reason.REVALIDATED)
+        detail: Reason | None = None
+        if isinstance(admitted, Admit):
+            entry = admitted.entry.holding(stored.body)
+            flight.confirm(entry)
+            await self._keep(call.key, flight, entry)
+            self._flights.close(flight)
+        else:
+            flight.free()
+            await self._store.drop(call.key)
+            detail = admitted.reason
+            entry = replace(stored, headers=storable_fields(news.headers), received=moment.received)
+            entry = replace(entry, initial_age=moment.received - moment.sent, lifetime=0.0)
+        ttl = entry.ttl(moment.received) if detail is None else None
+        line = status.forwarded(decision.reason, status=_NOT_MODIFIED, ttl=ttl, detail=detail)
+        served = serve(call.request, entry, line, now=self._clock.now(), wall=self._clock.wall())
+        # The cookies of this very exchange are this caller's.
+        cookies = [f for f in response.headers.fields if lower_name(f[0]) in validation.COOKIES]
+        return replace(served, headers=Headers((*served.headers.fields, *cookies))) if cookies else served
+
+    def renew(self, call: Call, entry: Entry, id_: bytes) -> None:
+        """Fetches behind the caller's back what it was just served stale, once for all."""
+        if self._refresh.closed or call.request.method == "HEAD" or self._flights.find(id_) is not None:
+            return
+        flight = self._flights.open(id_, call.key.place)
+        reason = Reason.WHILE_REVALIDATE
+        decision = Revalidate(entry=entry, reason=reason) if entry.validators else Miss(reason=reason)
+        apart = replace(
+            call, request=_unconditional(call.request), exchange=replace(call.exchange, attempts=[])
+        )
+        task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
+        # Also where the task is cancelled before its first step.
+        task.add_done_callback(lambda _task: flight.pass_on(None))
+
+    async def _renewed(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> None:
+        try:
+            response = await self.lead(call, flight, decision)
+        except APIError:
+            return  # the stale answer serves on; the next one asks again
+        try:
+            while await response.body.read():
+                pass
+        except APIError:
+            return
+        finally:
+            response.body.close()
+
+
+def _unconditional(request: Request) -> Request:
+    headers = request.headers.without(validation.CONDITIONS)
+    return request if headers is request.headers else replace(request, headers=headers)
+
+
+def _length(response: Response) -> int | None:
+    """The content's length as the head announces it."""
+    text = response.headers.get("content-length")
+    if text is not None and text.isascii() and text.isdigit():
+        return int(text)
+    return response.body.length

@@ -1,0 +1,225 @@
+"""Who fetches, when many ask for the same at once?
+
+The law: one leads, the others wait for its head and then read along. A leader that leaves or fails wakes
+one of them to lead next; when a second one fails, those who waited share its failure rather than fail one
+after the other. An answer that cannot be shared frees everybody at once. No outcome is lost: one that
+reaches a waiter who has just left is handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from proxy.core.caching.entry import Entry
+from proxy.core.failure import APIError
+from proxy.gateway.fill import Fill, Reader
+
+_FAILURES_SHARED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """Fetch it yourself, for all who wait: the one before you has gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """Fetch it yourself, for yourself: it cannot be shared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """It failed for those who led."""
+
+    error: APIError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """Read along. The entry has no body yet."""
+
+    entry: Entry
+    reader: Reader
+
+    def release(self) -> None:
+        """Does not read it after all."""
+        self.reader.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The origin confirmed what was stored; the entry is whole and fresh again."""
+
+    entry: Entry
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+Outcome = Lead | Freed | Failed | Joined | Confirmed
+
+
+class Flight:
+    """One fetch and those who wait for it. Made by `Flights`, with a leader on board.
+
+    `shared`: others may join; one that is not is only watched for changes of its resource.
+    """
+
+    __slots__ = (
+        "_confirmed",
+        "_doomed",
+        "_entry",
+        "_failures",
+        "_fill",
+        "_flights",
+        "_waiting",
+        "id",
+        "place",
+        "shared",
+    )
+
+    def __init__(self, flights: Flights, id_: bytes, place: bytes, *, shared: bool) -> None:
+        self.id = id_
+        self.shared = shared
+        self.place = place
+        self._doomed = False
+        self._flights = flights
+        self._waiting: dict[asyncio.Future[Outcome], None] = {}
+        self._failures = 0
+        self._entry: Entry | None = None
+        self._fill: Fill | None = None
+        self._confirmed: Confirmed | None = None
+
+    async def join(self) -> Outcome:
+        """Waits for the leader's head. A `Joined` reader has to be closed by who gets it."""
+        landed = self._landed()
+        if landed is not None:
+            return landed
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[waiting] = None
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            self._waiting.pop(waiting, None)
+            if waiting.done() and not waiting.cancelled():
+                self._hand_on(waiting.result())
+            raise
+
+    def pass_on(self, error: APIError | None) -> None:
+        """The leader has gone without an answer: it left (None), or failed."""
+        if error is not None:
+            self._failures += 1
+            if self._failures >= _FAILURES_SHARED:
+                self._settle(Failed(error=error))
+                self._flights.close(self)
+                return
+        while self._waiting:
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            if not waiting.done():
+                waiting.set_result(Lead())
+                return
+        self._flights.close(self)
+
+    def free(self) -> None:
+        """The answer cannot be shared."""
+        self._flights.close(self)
+        self._settle(Freed())
+
+    def land(self, entry: Entry, fill: Fill) -> None:
+        """The head is here; everybody who waits gets a reader, and so does who comes while it fills."""
+        self._entry, self._fill = entry, fill
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(Joined(entry=entry, reader=fill.reader()))
+        self._waiting.clear()
+        if self._doomed:
+            fill.slide()
+
+    def confirm(self, entry: Entry) -> None:
+        """What was stored is right. The flight stays open until it is closed."""
+        self._confirmed = Confirmed(entry=entry)
+        self._settle(self._confirmed)
+
+    def doom(self) -> None:
+        """What it fetches has been changed or purged."""
+        self._doomed = True
+        if self._fill is not None:
+            self._fill.slide()
+
+    def doomed(self) -> bool:
+        """Whether its resource was changed meanwhile: nobody new may join, nothing of it is kept."""
+        return self._doomed
+
+    def _landed(self) -> Outcome | None:
+        if self._confirmed is not None:
+            return self._confirmed
+        if self._entry is not None and self._fill is not None and self._fill.joinable:
+            return Joined(entry=self._entry, reader=self._fill.reader())
+        return None
+
+    def _settle(self, outcome: Outcome) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(outcome)
+        self._waiting.clear()
+
+    def _hand_on(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Lead):
+            self.pass_on(None)
+        elif isinstance(outcome, Joined):
+            outcome.reader.close()
+
+
+class Flights:
+    """All that is being fetched for the cache. `landings` grows whenever one of them ends."""
+
+    __slots__ = ("_joinable", "_places", "landings")
+
+    def __init__(self) -> None:
+        self._joinable: dict[bytes, Flight] = {}
+        self._places: dict[bytes, set[Flight]] = {}
+        self.landings = 0
+
+    def __len__(self) -> int:
+        """Flights that have not ended."""
+        return sum(len(there) for there in self._places.values())
+
+    def find(self, id_: bytes) -> Flight | None:
+        """The flight that a newcomer may join."""
+        return self._joinable.get(id_)
+
+    def open(self, id_: bytes, place: bytes, *, shared: bool = True) -> Flight:
+        """A new flight, led by who opens it; one that is not `shared` is only for its leader."""
+        flight = Flight(self, id_, place, shared=shared)
+        if shared:
+            self._joinable[id_] = flight
+        self._places.setdefault(place, set()).add(flight)
+        return flight
+
+    def close(self, flight: Flight) -> None:
+        """Nobody joins it from now on. Closing twice does nothing."""
+        self._unlist(flight)
+        there = self._places.get(flight.place)
+        if there is None or flight not in there:
+            return
+        there.discard(flight)
+        if not there:
+            del self._places[flight.place]
+        self.landings += 1
+
+    def doom(self, place: bytes) -> None:
+        """A resource has changed: what is on the way for it may be from before."""
+        for flight in tuple(self._places.get(place, ())):
+            self._unlist(flight)
+            flight.doom()
+
+    def doom_all(self) -> None:
+        """Everything has been purged."""
+        for place in tuple(self._places):
+            self.doom(place)
+
+    def _unlist(self, flight: Flight) -> None:
+        if self._joinable.get(flight.id) is flight:
+            del self._joinable[flight.id]

@@ -1,0 +1,1 @@
+"""Where entries are kept. Each store satisfies core's `Store` port."""
