@@ -6,15 +6,25 @@ import ast
 import re
 import subprocess
 import tomllib
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
+from proxy import auth
+from proxy.config.loading import load
+from proxy.config.settings import Settings
 from proxy.core import failure
 from proxy.core.failure import APIError
+from proxy.core.message import Headers, Request, Whole
 from proxy.core.reason import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +87,8 @@ def test_a_file_has_its_test_file(name: str) -> None:
     if path.name in {"__init__.py", "__main__.py"} or not has_code(name):
         return
     mirrored = Path("tests", *path.parts[1:-1], f"test_{path.name}").as_posix()
-    assert mirrored in tracked(), f"{name} is tested by {mirrored}, which is missing"
+    if mirrored not in tracked():
+        pytest.fail(f"{name} is tested by {mirrored}, which is missing")
 
 
 @pytest.mark.parametrize("name", [*python_files("proxy"), *python_files("tests")])
@@ -265,6 +276,79 @@ def declared_metrics() -> set[str]:
 def test_metrics_are_listed() -> None:
     listed = {name.removesuffix("_total") for name in table_rows("Metrics")}
     assert declared_metrics() == listed
+
+
+# Settings and credentials
+
+
+def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all settings below a model; an upstream's name is left out."""
+    for name, field in model.model_fields.items():
+        below = list(_models(field.annotation))
+        if not below:
+            yield (*path, name)
+        for section in below:
+            yield from leaves(section, (*path, name))
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+SETTINGS = sorted(set(leaves(Settings)))
+
+
+@pytest.mark.parametrize("path", SETTINGS, ids=".".join)
+def test_a_setting_is_in_the_example(path: tuple[str, ...]) -> None:
+    """As a key, in force or commented out."""
+    pattern = rf"(?:^|[{{,#\s-]){re.escape(path[-1])}:(?=\s|$)"
+    assert re.search(pattern, text("config.example.yaml"), re.MULTILINE), f"no {path[-1]} in it"
+
+
+def test_the_example_is_valid() -> None:
+    load(ROOT / "config.example.yaml", {}, {})
+
+
+CANARY = "canary-7f3a9c2e"
+
+
+class Canary:
+    """A secret that is easily found again."""
+
+    def reveal(self) -> str:
+        return CANARY
+
+    def describe(self) -> str:
+        return "a test"
+
+
+def injectors() -> list[type[Any]]:
+    modules = (import_module(f"proxy.auth.{module.name}") for module in iter_modules(auth.__path__))
+    found = (kind for module in modules for kind in vars(module).values() if isinstance(kind, type))
+    return sorted(
+        {kind for kind in found if hasattr(kind, "inject") and "proxy.auth" in kind.__module__}, key=str
+    )
+
+
+@pytest.mark.parametrize("kind", injectors(), ids=lambda kind: kind.__name__)
+async def test_a_credential_is_told_without_its_secret(kind: type[Any]) -> None:
+    if kind.__init__ is object.__init__:
+        credential = kind()
+    else:
+        values = {"salt": b"s" * 32, "name": "X-Api-Key"}
+        wanted = list(signature(kind.__init__).parameters)[1:]
+        credential = kind(**{name: values.get(name, Canary()) for name in wanted})
+        sent = await credential.inject(Request(method="GET", target="/", headers=Headers(), body=Whole()))
+        shown = f"{sent.target} {list(sent.headers)}"
+        assert CANARY in shown or b64encode(f"{CANARY}:{CANARY}".encode()).decode() in shown
+    told = [credential.describe(), credential.identity(), repr(credential), str(credential), f"{credential}"]
+    assert credential.describe(), "and it is told at all"
+    for text_ in told:
+        assert CANARY not in text_
+        assert b64encode(CANARY.encode()).decode() not in text_
 
 
 # Small matters of order
