@@ -49,8 +49,9 @@ class ProxyApp:
         header_timeout: float,
         idle_timeout: float,
         scheme: str = "http",
+        keep: int = 0,
     ) -> None:
-        """Times in seconds, sizes in bytes. `bug` is told of failures that are ours, with their trace."""
+        """Times in seconds, sizes in bytes; `keep` of each body are kept for the log. `bug` is told of failures that are ours, with their trace."""
         self._pipeline = pipeline
         self._observers = tuple(observers)
         self._clock = clock
@@ -58,6 +59,7 @@ class ProxyApp:
         self._client_token = client_token
         self._max_request_body = max_request_body
         self._scheme = scheme
+        self._keep = keep
         self._bits = random.SystemRandom().getrandbits
         self._date = ("", -1)
         self.header_timeout = header_timeout
@@ -81,7 +83,9 @@ class ProxyApp:
                 self._bug(exchange.id, error)
                 response = self._failure(InternalError(), exchange)
             last = head is None or head.final or self.draining or not payload.is_eof()
-            return await write(connection, response, head, exchange, date=self._now(), last=last)
+            return await write(
+                connection, response, head, exchange, date=self._now(), last=last, keep=self._keep
+            )
         except (asyncio.CancelledError, ConnectionError):
             exchange.cut = True
             exchange.status = exchange.status or _CLIENT_LEFT
@@ -119,6 +123,7 @@ class ProxyApp:
                 most=self._max_request_body,
                 idle=self.idle_timeout,
                 waits_for_continue=head.expects_continue,
+                keep=self._keep,
             )
         request = Request(
             method=head.method,
@@ -135,6 +140,7 @@ class ProxyApp:
         finally:
             if isinstance(body, CallerBody):
                 exchange.bytes_in = body.received
+                exchange.body_in = body.kept
         exchange.first_byte = self._clock.now() - exchange.started
         return response
 

@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
 _NO_CONTENT, _RESET_CONTENT = 204, 205
 _BODYLESS = frozenset({_NO_CONTENT, _RESET_CONTENT, 304})
-_KEPT = 500  # bytes of a text body that the debug log may show
 
 
 class CallerBody:
     """The body of a caller's request, pulled as the upstream takes it."""
 
-    __slots__ = ("_connection", "_idle", "_most", "_payload", "_waits_for_continue", "length", "received")
+    __slots__ = (
+        "_connection",
+        "_idle",
+        "_keep",
+        "_most",
+        "_payload",
+        "_waits_for_continue",
+        "kept",
+        "length",
+        "received",
+    )
 
     def __init__(
         self,
@@ -39,14 +48,18 @@ class CallerBody:
         most: int,
         idle: float,
         waits_for_continue: bool,
+        keep: int = 0,
     ) -> None:
+        """`idle` in seconds between two pieces, `most` and `keep` in bytes; `keep` of them stay in `kept`."""
         self._payload = payload
         self._connection = connection
         self._most = most
         self._idle = idle
         self._waits_for_continue = waits_for_continue
+        self._keep = keep
         self.length = length
         self.received = 0
+        self.kept = b""
 
     async def read(self) -> bytes:
         """Raises BadRequestError (broken or too slow), PayloadTooLargeError, ConnectionError."""
@@ -63,6 +76,8 @@ class CallerBody:
             except TimeoutError:
                 raise BadRequestError("The request body came too slowly.", status=408) from None
         self.received += len(piece)
+        if len(self.kept) < self._keep:
+            self.kept = (self.kept + piece)[: self._keep]
         if self.received > self._most:
             raise PayloadTooLargeError(f"The request body is over {self._most} bytes.")
         return piece
@@ -83,7 +98,7 @@ async def write(
     """Writes a whole response; whether the connection may be used further.
 
     `date` is the value of a Date field for a response that has none (RFC 9110 §6.6.1). A body that
-    breaks off resets the connection. Raises ConnectionError where the caller has left.
+    breaks off resets the connection. The record gets the first `keep` bytes. Raises ConnectionError where the caller has left.
     """
     body = response.body
     old = head is not None and head.old
@@ -99,12 +114,12 @@ async def write(
             data = b"" if bodyless else await body.read()
             connection.write(start + data)
             exchange.bytes_out = len(data)
-            exchange.body_out = data[:_KEPT]
+            exchange.body_out = data[:keep]
             body.close()
             await connection.drain()
         else:
             connection.write(start)
-            await _relay(connection, response, exchange, chunked=chunked)
+            await _relay(connection, response, exchange, chunked=chunked, keep=keep)
     except APIError as failure:
         exchange.cut = True
         exchange.error = failure
@@ -119,16 +134,16 @@ async def write(
     return not close
 
 
-async def _relay(connection: Connection, response: Response, exchange: Exchange, *, chunked: bool) -> None:
+async def _relay(
+    connection: Connection, response: Response, exchange: Exchange, *, chunked: bool, keep: int
+) -> None:
     body = response.body
     sent = 0
-    kept = b""
     while piece := await body.read():
         sent += len(piece)
         exchange.bytes_out = sent
-        if len(kept) < _KEPT:
-            kept = (kept + piece)[:_KEPT]
-            exchange.body_out = kept
+        if len(exchange.body_out) < keep:
+            exchange.body_out = (exchange.body_out + piece)[:keep]
         connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         await connection.drain()
     if body.length is not None and sent != body.length:
@@ -151,20 +166,24 @@ def _head(response: Response, date: str, *, bodyless: bool, chunked: bool, close
         lines.append(name + b": " + value)
     if not dated:
         lines.append(b"Date: " + date.encode())
+    length = _declared_length(response.status, declared) if bodyless else response.body.length
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
-    elif bodyless:
-        # To HEAD and in a 304 it tells the length that a GET would have; a 204 must not have one, and a
-        # 205 is framed like any answer but empty (RFC 9110 §8.6, 15.3.6).
-        if response.status == _RESET_CONTENT:
-            lines.append(b"Content-Length: 0")
-        elif declared is not None and response.status != _NO_CONTENT:
-            lines.append(b"Content-Length: " + declared)
-    elif response.body.length is not None:
-        lines.append(b"Content-Length: %d" % response.body.length)
+    elif length is not None:
+        lines.append(b"Content-Length: %d" % length)
     if close:
         lines.append(b"Connection: close")
     elif old:
         lines.append(b"Connection: keep-alive")
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
+
+
+def _declared_length(status: int, declared: bytes | None) -> int | None:
+    # To HEAD and in a 304 it is the length that a GET would have; a 204 has none, and a 205 is framed like
+    # any answer but empty (RFC 9110 §8.6, 15.3.6).
+    if status == _RESET_CONTENT:
+        return 0
+    if declared is None or status == _NO_CONTENT or not declared.isdigit():
+        return None
+    return int(declared)

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any, cast
 
 from aiohttp import web
 
-from proxy.admin.api import application
-from proxy.config.settings import Settings
+from proxy import __version__
+from proxy.admin.api import Sources, UnknownUpstreamError, application
+from proxy.admin.status import snapshot
+from proxy.config.settings import ServerTLS, Settings
+from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
 from proxy.server.connection import Connections
 from proxy.server.listening import ListenError, bound, listen
@@ -63,7 +67,7 @@ class Worker:
 
     async def _serve(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
         server_settings = self._settings.server
-        tls = _tls(server_settings.tls) if server_settings.tls is not None else None
+        tls = tls_context(server_settings.tls) if server_settings.tls is not None else None
         app = self._app = ProxyApp(
             pipeline=runtime.pipeline,
             observers=runtime.observers,
@@ -74,14 +78,17 @@ class Worker:
             header_timeout=server_settings.header_timeout,
             idle_timeout=server_settings.idle_timeout,
             scheme="http" if tls is None else "https",
+            keep=MOST_BODY if self._settings.log.bodies and self._settings.log.level == "debug" else 0,
         )
         connections = Connections(app, loop)
         server = await listen(connections, server_settings.listen, tls=tls)
-        admin = web.AppRunner(self._admin(runtime), access_log=None, shutdown_timeout=1.0)
+        hosts = [server_settings.admin.host] if server_settings.admin.host else []
+        admin = web.AppRunner(
+            application(self._sources(runtime), hosts=hosts), access_log=None, shutdown_timeout=1.0
+        )
         try:
             await admin.setup()
-            assert admin.server is not None
-            admin_server = await listen(admin.server, server_settings.admin)
+            admin_server = await listen(cast("web.Server", admin.server), server_settings.admin)
             try:
                 self._ready(
                     bound(server, server_settings.listen, tls=tls is not None),
@@ -96,8 +103,44 @@ class Worker:
             connections.close(idle_only=False)
             await admin.cleanup()
 
-    def _admin(self, runtime: Runtime) -> web.Application:
-        raise NotImplementedError
+    def _sources(self, runtime: Runtime) -> Sources:
+        started = runtime.clock.now()
+        routes = {
+            route.name: {
+                "url": route.origins[0].url,
+                "prefix": route.prefix or "/",
+                "credential": route.injector.describe(),
+            }
+            for route in runtime.table.routes
+        }
+
+        def readiness() -> tuple[bool, Mapping[str, Any]]:
+            draining = self._stop.is_set()
+            return not draining, {"draining": draining}
+
+        async def purge(upstream: str | None) -> int:
+            if upstream is None:
+                return await runtime.store.clear()
+            if upstream not in routes:
+                raise UnknownUpstreamError(upstream)
+            return await runtime.store.drop_upstream(upstream)
+
+        return Sources(
+            exposition=runtime.metrics.exposition,
+            readiness=readiness,
+            status=lambda: snapshot(
+                version=__version__,
+                uptime=runtime.clock.now() - started,
+                ready=not self._stop.is_set(),
+                metrics=runtime.metrics,
+                recent=runtime.recent,
+                upstreams=routes,
+                capacity={"memory": self._settings.cache.max_bytes},
+            ),
+            requests=runtime.recent.latest,
+            purge=purge,
+            drain=self.drain,
+        )
 
     async def _drained(self, app: ProxyApp, connections: Connections) -> None:
         """Until nothing has run for a moment, the time is over, or somebody says now."""
@@ -112,5 +155,10 @@ class Worker:
                     answered = app.answered
 
 
-def _tls(settings: object) -> ssl.SSLContext:
-    raise NotImplementedError
+def tls_context(settings: ServerTLS) -> ssl.SSLContext:
+    """For callers; with `client_ca` they must show a certificate. Raises OSError, ssl.SSLError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.client_ca)
+    context.load_cert_chain(settings.cert, settings.key)
+    if settings.client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

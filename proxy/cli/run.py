@@ -1,0 +1,93 @@
+"""`leeward run`: how does the proxy start?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from proxy.config.loading import Loaded
+
+
+def run(
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file. Default: ./leeward.yaml, then LEEWARD_CONFIG.")
+    ] = None,
+    upstream: Annotated[str | None, typer.Option(help="One upstream's base URL, at prefix /.")] = None,
+    token_env: Annotated[
+        str | None, typer.Option(help="With --upstream: variable with a bearer token.")
+    ] = None,
+    ttl: Annotated[
+        str | None, typer.Option(help="With --upstream: time to keep answers that name none.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port, [::1]:port or unix:/path of the proxy.")
+    ] = None,
+    admin: Annotated[str | None, typer.Option(help="The same of the admin port.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Processes that share the port.")] = None,
+) -> None:
+    """Runs the proxy.
+
+    Example: leeward run --upstream https://api.github.com --token-env GITHUB_TOKEN --ttl 60s
+    """
+    from proxy.config.loading import find, load, single_upstream
+    from proxy.config.problems import ConfigError
+
+    if upstream is None and (token_env is not None or ttl is not None):
+        raise typer.BadParameter("--token-env and --ttl go with --upstream")
+    given: dict[str, Any] = {} if upstream is None else single_upstream(upstream, token_env, ttl)
+    sockets = {"listen": listen, "admin": admin, "workers": workers}
+    server = {name: value for name, value in sockets.items() if value is not None}
+    if server:
+        given["server"] = server
+    file = config if config is not None or upstream is not None else find(os.environ)
+    try:
+        loaded = load(file, given, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        raise typer.Exit(2) from None
+    raise typer.Exit(_serve(loaded))
+
+
+def _serve(loaded: Loaded) -> int:
+    """Runs until told to stop; the exit code."""
+    from ssl import SSLError
+
+    import structlog
+
+    from proxy.server.worker import ListenError, Worker
+    from proxy.upstream.library import LibraryError, check_library
+
+    def ready(proxy: str, admin: str) -> None:
+        for warning in loaded.warnings:
+            structlog.get_logger().warning("configuration", problem=str(warning))
+        print(f"leeward ready: {proxy} admin {admin}", flush=True)
+
+    try:
+        check_library()
+        _run(Worker(loaded.settings, ready=ready).run())
+    except (ListenError, LibraryError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, SSLError) as error:
+        print(f"Cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # where it has no build, asyncio's own loop serves, slower
+        import asyncio
+
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)

@@ -1,0 +1,195 @@
+"""How does what the operator wrote become what runs? The only place where the rooms meet."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import SystemRandom
+
+import structlog
+
+from proxy import __version__
+from proxy.auth.basic import Basic
+from proxy.auth.bearer import Bearer
+from proxy.auth.header import Header
+from proxy.auth.none import NoCredential
+from proxy.auth.query import Query
+from proxy.config import credentials
+from proxy.config.routes import UpstreamSettings, UpstreamTLS
+from proxy.config.secrets import FileSecret
+from proxy.config.settings import Settings
+from proxy.core.failure import CredentialError
+from proxy.core.ports import Injector, Observer
+from proxy.core.routing import Match, Route, Table
+from proxy.gateway.caching import Caching
+from proxy.gateway.pipeline import Pipeline
+from proxy.gateway.refresh import Refresh
+from proxy.observe import logs
+from proxy.observe.metrics import Metrics
+from proxy.observe.recent import Recent
+from proxy.observe.together import Together
+from proxy.stores.memory import MemoryStore
+from proxy.upstream.attempts import Attempts
+from proxy.upstream.session import Session
+
+_FILES_EVERY = 1.0  # seconds between two looks at the files that hold secrets
+_LAST_GRACE = 0.5  # seconds for background tasks when everything else has ended
+
+
+class MonotonicClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What runs: the pipeline and what the admin port shows of it."""
+
+    table: Table
+    pipeline: Pipeline
+    clock: MonotonicClock
+    metrics: Metrics
+    recent: Recent
+    observers: Sequence[Observer]
+    store: MemoryStore
+    session: Session
+    refresh: Refresh
+    bug: Callable[[str, BaseException], None]
+    _watch: asyncio.Task[None] | None = field(default=None)
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        await self.refresh.drain(_LAST_GRACE)
+        await self.session.close()
+
+    def watch(self, files: Sequence[FileSecret]) -> None:
+        if files:
+            self._watch = asyncio.create_task(_follow(files), name="secret files")
+
+
+async def build(settings: Settings) -> Runtime:
+    """What the settings describe. Raises OSError and ssl.SSLError for TLS files that cannot be used."""
+    salt = secrets.token_bytes(32)
+    routes = [route(name, upstream, settings, salt) for name, upstream in settings.upstreams.items()]
+    table = Table(routes)
+    clock = MonotonicClock()
+
+    def mask(text: str) -> str:
+        for configured in routes:
+            text = configured.injector.mask(text)
+        return text
+
+    logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask)
+    metrics = Metrics(__version__, [configured.name for configured in routes])
+    recent = Recent(mask=mask)
+    readers: list[Observer] = [metrics, recent]
+    if settings.log.access:
+        readers.append(logs.AccessLog())
+    observers = [Together(readers)]
+    store = MemoryStore(
+        max_bytes=settings.cache.max_bytes,
+        max_entry_bytes=settings.cache.max_entry_bytes,
+        on_evict=metrics.evicted,
+    )
+    metrics.watch_store("memory", store.usage)
+    log = structlog.get_logger()
+    refresh = Refresh(on_error=lambda error: log.error("a background task failed", exc_info=error))
+    contexts = {
+        name: upstream_tls(upstream.tls)
+        for name, upstream in settings.upstreams.items()
+        if upstream.tls is not None
+    }
+    session = Session(contexts=contexts)
+    upstream = Attempts(session=session, clock=clock, chance=SystemRandom().random, observers=observers)
+    caching = Caching(store=store, clock=clock, refresh=refresh, secret_key=salt)
+    runtime = Runtime(
+        table=table,
+        pipeline=Pipeline(table=table, caching=caching, upstream=upstream, clock=clock),
+        clock=clock,
+        metrics=metrics,
+        recent=recent,
+        observers=observers,
+        store=store,
+        session=session,
+        refresh=refresh,
+        bug=lambda request, error: log.error("a request failed by our fault", id=request, exc_info=error),
+    )
+    files = settings.file_secrets()
+    await asyncio.to_thread(_warm, settings)
+    runtime.watch(files)
+    return runtime
+
+
+def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes) -> Route:
+    """One upstream with its rules, in core's terms."""
+    injector = _injector(upstream.auth, salt)
+
+    def built(said: UpstreamSettings, rules: tuple[tuple[Match, Route], ...] = ()) -> Route:
+        return Route(
+            name=name,
+            origins=said.base_url,
+            injector=injector,
+            prefix=said.route_prefix(),
+            host=said.host,
+            set_headers=said.headers.pairs(),
+            remove_headers=said.headers.removed(),
+            forwarded=said.forwarded,
+            timeouts=said.timeout.timeouts(),
+            retry=said.retry.policy(),
+            cache=said.cache.policy(max_entry_bytes=settings.cache.max_entry_bytes),
+            errors=said.errors,
+            rules=rules,
+        )
+
+    rules = tuple((rule.match.match(), built(upstream.ruled(rule))) for rule in upstream.rules)
+    return built(upstream, rules)
+
+
+def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
+    match auth:
+        case credentials.NoCredential():
+            return NoCredential()
+        case credentials.BearerCredential(token=token):
+            return Bearer(token, salt)
+        case credentials.BasicCredential(username=username, password=password):
+            return Basic(username, password, salt)
+        case credentials.HeaderCredential(name=name, value=value):
+            return Header(name, value, salt)
+        case credentials.QueryCredential(name=name, value=value):
+            return Query(name, value, salt)
+
+
+def upstream_tls(settings: UpstreamTLS) -> ssl.SSLContext:
+    """Verifies the upstream, shows our certificate. Raises OSError, ssl.SSLError."""
+    context = ssl.create_default_context(cafile=settings.ca)
+    if settings.cert is not None:
+        context.load_cert_chain(settings.cert, settings.key)
+    return context
+
+
+def _warm(settings: Settings) -> None:
+    """Reads secret files before the loop needs them; one that fails is told when it is used."""
+    for secret in settings.secrets():
+        with suppress(CredentialError):
+            secret.reveal()
+
+
+async def _follow(files: Sequence[FileSecret]) -> None:
+    """Notices changed secret files, in a thread: a mount that hangs must not hang requests."""
+    while True:
+        await asyncio.sleep(_FILES_EVERY)
+        for file in files:
+            await asyncio.to_thread(file.refresh)

@@ -1,0 +1,189 @@
+"""The order of the steps, and what a caller is told; everything else around it is a few lines of fake."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.core.exchange import Attempt, Exchange
+from proxy.core.failure import NoRouteError, RateLimitError, UpstreamProtocolError
+from proxy.core.message import Headers, Request, Response, Whole
+from proxy.core.routing import ErrorMode, Table
+from proxy.gateway.pipeline import Pipeline, failed
+from tests.core.test_routing import NoCredential, route
+
+
+class Clock:
+    def now(self) -> float:
+        return 0.0
+
+    def wall(self) -> float:
+        return 1_000_000_000.0
+
+
+class NoCaching:
+    """Asks the upstream at once."""
+
+    async def answer(self, request: Request, _route: Any, _exchange: Any, fetch: Any) -> Response:
+        response: Response = await fetch(request)
+        return response
+
+
+class Says:
+    """An upstream that answers one thing, and remembers what it was asked."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.asked: list[Request] = []
+
+    async def send(self, request: Request, _route: Any, exchange: Exchange) -> Response:
+        self.asked.append(request)
+        exchange.attempts.append(Attempt(started=0.0, status=self.response.status))
+        return self.response
+
+
+class Breaks:
+    """A body that breaks off."""
+
+    length = None
+
+    def __init__(self) -> None:
+        self.pieces = [b'{"message":']
+        self.closed = False
+
+    async def read(self) -> bytes:
+        if self.pieces:
+            return self.pieces.pop()
+        raise UpstreamProtocolError("cut")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Endless(Breaks):
+    async def read(self) -> bytes:
+        return b"x" * 1000
+
+
+def answered(status: int, body: Any = b"", *fields: tuple[str, str]) -> Response:
+    whole = Whole(body) if isinstance(body, bytes) else body
+    return Response(status=status, reason="Said", headers=Headers.of(*fields), body=whole)
+
+
+def pipeline(upstream: Says, **changes: Any) -> Pipeline:
+    table = Table([replace(route("up", "/up"), **changes)])
+    return Pipeline(table=table, caching=NoCaching(), upstream=upstream, clock=Clock())  # type: ignore[arg-type]
+
+
+def exchange() -> Exchange:
+    return Exchange(id="ID", method="GET", target="/up/x", started=0.0, at=0.0)
+
+
+async def through(upstream: Says, *fields: tuple[str, str], method: str = "GET", **changes: Any) -> Any:
+    record = exchange()
+    request = Request(method=method, target="/up/x?y", headers=Headers.of(*fields), body=Whole(), host="h")
+    response = await pipeline(upstream, **changes).answer(request, record, traceparent="TP")
+    return response, record
+
+
+async def body_of(response: Response) -> bytes:
+    data = b""
+    while piece := await response.body.read():
+        data += piece
+    return data
+
+
+async def test_what_goes_up_and_what_comes_down():
+    upstream = Says(
+        answered(200, b"hello", ("X-Upstream", "1"), ("X-Request-Id", "theirs"), ("Via", "1.1 cdn"))
+    )
+    response, record = await through(upstream, ("Connection", "x-drop"), ("X-Drop", "1"), ("X-Keep", "2"))
+    [asked] = upstream.asked
+    assert asked.target == "/x?y"
+    assert asked.headers.names() == {"x-keep", "x-request-id", "traceparent", "via"}
+    assert record.route == "up"
+    assert response.headers.all("x-request-id") == ["ID"]
+    assert response.headers.all("leeward-upstream-request-id") == ["theirs"]
+    assert response.headers.all("via") == ["1.1 cdn", "1.1 leeward"]
+    assert "leeward-attempts" not in response.headers
+    assert response.headers.get("x-upstream") == "1"
+    assert await body_of(response) == b"hello"
+
+
+async def test_several_attempts_are_told():
+    upstream = Says(answered(200))
+    record = exchange()
+    record.attempts.append(Attempt(started=0.0, status=503))
+    request = Request(method="GET", target="/up/x", headers=Headers(), body=Whole(), host="h")
+    response = await pipeline(upstream).answer(request, record, traceparent="TP")
+    assert response.headers.all("leeward-attempts") == ["2"]
+
+
+async def test_no_route():
+    request = Request(method="GET", target="/elsewhere", headers=Headers(), body=Whole(), host="h")
+    with pytest.raises(NoRouteError):
+        await pipeline(Says(answered(200))).answer(request, exchange(), traceparent="TP")
+
+
+async def test_translate():
+    said = answered(
+        429, b'{"message": "slow down"}', ("Retry-After", "7"), ("Content-Type", "application/json")
+    )
+    response, record = await through(Says(said))
+    document = json.loads(await body_of(response))
+    assert (response.status, document["code"], document["detail"]) == (429, "rate_limited", "slow down")
+    assert (document["retry_after"], response.headers.all("retry-after")) == (7, ["7"])
+    assert document["upstream"] == {"name": "up", "status": 429, "code": None, "request_id": None}
+    assert document["request_id"] == "ID"
+    assert (record.code, type(record.error)) == ("rate_limited", RateLimitError)
+
+
+@pytest.mark.parametrize("mode", [ErrorMode.ANNOTATE, ErrorMode.NATIVE])
+async def test_annotate_leaves_the_body_alone(mode):
+    response, record = await through(
+        Says(answered(404, b"<gone>", ("Content-Type", "text/html"))), errors=mode
+    )
+    assert await body_of(response) == b"<gone>"
+    assert response.headers.all("leeward-error") == ["not_found"]
+    assert response.headers.all("content-type") == ["text/html"]
+    assert record.code == "not_found"
+
+
+async def test_a_caller_that_asks_for_the_document_gets_it_in_every_mode():
+    response, _ = await through(
+        Says(answered(404, b"<gone>")), ("Accept", "application/problem+json"), errors=ErrorMode.ANNOTATE
+    )
+    assert json.loads(await body_of(response))["original"] == "<gone>"
+
+
+async def test_an_error_body_that_breaks_off_still_gives_a_whole_document():
+    body = Breaks()
+    response, _ = await through(Says(answered(500, body)))
+    document = json.loads(await body_of(response))
+    assert (document["code"], document["original"]) == ("server_error", '{"message":')
+    assert body.closed
+
+
+async def test_an_endless_error_body_is_cut_at_what_is_shown():
+    body = Endless()
+    response, _ = await through(Says(answered(500, body)))
+    assert len(json.loads(await body_of(response))["original"]) == 64 * 1024
+    assert body.closed
+
+
+async def test_the_injected_credential_is_masked():
+    class Masking(NoCredential):
+        def mask(self, text: str) -> str:
+            return text.replace("canary", "***")
+
+    response, _ = await through(Says(answered(401, b'{"message": "no canary"}')), injector=Masking())
+    assert b"canary" not in await body_of(response)
+
+
+async def test_a_failure_of_our_own():
+    record = exchange()
+    response = failed(RateLimitError("ours", retry_after=1.5), "GET", record)
+    assert response.headers.get("retry-after") == "2"
+    assert response.headers.get("x-request-id") == "ID"
+    assert record.code == "rate_limited"
