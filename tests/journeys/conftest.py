@@ -1,0 +1,57 @@
+"""What do the threat tests share: a guarded proxy, and what counts as a refusal?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from tests.conftest import Start
+from tests.origin import Origin
+from tests.running import Leeward
+from tests.wire import Answer, BadAnswerError
+
+TOKEN = "guarded-token-93"
+
+
+@pytest.fixture
+def guarded(leeward: Start, origin: Origin) -> Leeward:
+    """One upstream at `/` with an injected credential, one attempt, short patience with callers."""
+    return leeward(
+        {
+            "server": {"header_timeout": "1s"},
+            "upstreams": {
+                "api": {
+                    "base_url": origin.url,
+                    "prefix": "/",
+                    "auth": {"type": "bearer", "token": {"env": "GUARDED_TOKEN"}},
+                    "retry": {"attempts": 1},
+                    "timeout": {"idle": "1s", "total": "10s"},
+                }
+            },
+        },
+        env={"GUARDED_TOKEN": TOKEN},
+    )
+
+
+def refused(proxy: Leeward, raw: bytes, statuses: Collection[int] = (400,)) -> Answer:
+    """Sends these bytes at once: a typed refusal has to come back, and then the end."""
+    with proxy.send(raw) as wire:
+        answer = wire.read()
+        assert answer.status in statuses, (answer.status, answer.body)
+        assert answer.problem["status"] == answer.status
+        assert wire.end() in ("closed", "reset")
+    return answer
+
+
+def answers(proxy: Leeward, raw: bytes, most: int = 4) -> list[Answer]:
+    """All that comes back for these bytes until the connection ends or falls silent."""
+    found: list[Answer] = []
+    with proxy.wire(timeout=3) as wire:
+        wire.send(raw)
+        for _ in range(most):
+            try:
+                found.append(wire.read())
+            except (BadAnswerError, TimeoutError):
+                break
+    return found
