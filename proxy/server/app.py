@@ -51,7 +51,10 @@ class ProxyApp:
         scheme: str = "http",
         keep: int = 0,
     ) -> None:
-        """Times in seconds, sizes in bytes; `keep` of each body are kept for the log. `bug` is told of failures that are ours, with their trace."""
+        """Times in seconds, sizes in bytes; `keep` of each body are kept for the log.
+
+        `bug` is told of failures that are ours, with the request's id.
+        """
         self._pipeline = pipeline
         self._observers = tuple(observers)
         self._clock = clock

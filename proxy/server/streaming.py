@@ -94,11 +94,13 @@ async def write(
     *,
     date: str,
     last: bool,
+    keep: int = 0,
 ) -> bool:
     """Writes a whole response; whether the connection may be used further.
 
     `date` is the value of a Date field for a response that has none (RFC 9110 §6.6.1). A body that
-    breaks off resets the connection. The record gets the first `keep` bytes. Raises ConnectionError where the caller has left.
+    breaks off resets the connection. The record gets the first `keep` bytes.
+    Raises ConnectionError where the caller has left.
     """
     body = response.body
     old = head is not None and head.old
