@@ -74,8 +74,9 @@ def received(message: RawResponseMessage) -> tuple[Headers, str]:
         raise UpstreamProtocolError("The upstream answers in an unknown version of HTTP.", sent=True)
     if not 200 <= message.code <= 999:  # noqa: PLR2004 - RFC 9110 §15, and what passes through it
         raise UpstreamProtocolError("The upstream's status is none.", sent=True)
-    if _CONTROL.search(b"".join([value for _, value in raw])) is not None:
-        raise UpstreamProtocolError("A field of the upstream's answer holds a control character.", sent=True)
+    reason = (message.reason or "").encode("utf-8", "surrogateescape")
+    if _CONTROL.search(b"".join([reason, *[value for _, value in raw]])) is not None:
+        raise UpstreamProtocolError("The head of the upstream's answer holds a control character.", sent=True)
     headers = Headers(raw)
     names = headers.names()
     if "transfer-encoding" in names:
@@ -85,5 +86,4 @@ def received(message: RawResponseMessage) -> tuple[Headers, str]:
             raise UpstreamProtocolError("The upstream's answer has an unknown transfer coding.", sent=True)
     if "content-length" in names and len(headers.all("content-length")) > 1:
         raise UpstreamProtocolError("The upstream's answer has two lengths.", sent=True)
-    reason = (message.reason or "").encode("utf-8", "surrogateescape").decode("latin-1")
-    return end_to_end(headers), reason
+    return end_to_end(headers), reason.decode("latin-1")

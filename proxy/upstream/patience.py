@@ -40,6 +40,9 @@ class Patience:
         """Something moved; `of_caller`: the caller is waited for, not the upstream."""
         self._due = self._loop.time() + seconds
         self._of_caller = of_caller
+        if self._due < self._handle.when():  # a later one is found out when the timer runs
+            self._handle.cancel()
+            self._handle = self._loop.call_at(self._due, self._fire)
 
     def end(self) -> None:
         self._handle.cancel()

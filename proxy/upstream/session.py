@@ -170,6 +170,12 @@ class _Talk:
             message, payload = await self._wire.head()
             headers, reason = head.received(message)
             await self._end_early_upload(message.code)
+            return Response(
+                status=message.code,
+                reason=reason,
+                headers=headers,
+                body=self._body(message, headers, payload),
+            )
         except APIError:
             await self._abandoned()
             raise
@@ -182,12 +188,6 @@ class _Talk:
         finally:
             if patience is not None:
                 patience.end()
-        return Response(
-            status=message.code,
-            reason=reason,
-            headers=headers,
-            body=self._body(message, headers, payload),
-        )
 
     def _written(self, start: bytes) -> Patience:
         body, timeouts, wire = self._call.body, self._call.timeouts, self._wire

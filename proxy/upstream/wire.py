@@ -18,7 +18,7 @@ from aiohttp.client_exceptions import ClientPayloadError, SocketTimeoutError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 Answered = tuple[RawResponseMessage, StreamReader]
 
@@ -42,7 +42,9 @@ _NO_HEAD_YET = -3
 
 def unread(payload: StreamReader) -> bytes:
     """What of a body is here already, also where its end will never come."""
-    return payload._read_nowait(-1) if payload._buffer else b""  # noqa: SLF001 - the public one raises first
+    if payload is EMPTY_PAYLOAD or not payload._buffer:  # noqa: SLF001 - there is no public way to look
+        return b""
+    return payload._read_nowait(-1)  # noqa: SLF001 - the public one raises before it gives
 
 
 class Wire(ResponseHandler):
