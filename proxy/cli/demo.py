@@ -9,10 +9,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -61,13 +60,13 @@ async def _demo(console: Console, *, keep: bool) -> int:
     straight = Side(run=Run(), upstream=Flaky())
     through = Side(run=Run(), upstream=Flaky())
     calls = trace()
+    console.print(comparison.opening(len(calls), straight.upstream.mood))
     async with contextlib.AsyncExitStack() as stack:
         for side in (straight, through):
             await side.upstream.start()
             stack.push_async_callback(side.upstream.stop)
         listen, admin = (f"127.0.0.1:{port}" for port in _free_ports(2))
         await stack.enter_async_context(_proxy(_settings(through.upstream.url, listen, admin)))
-        console.print(comparison.opening(len(calls), straight.upstream.mood))
         own = {"Authorization": f"Bearer {TOKEN}"}  # through Leeward, the app need not know it
         with Live(console=console, auto_refresh=False, transient=True) as live:
             async with asyncio.TaskGroup() as group:
@@ -108,24 +107,22 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in held]
 
 
-@dataclass(frozen=True, slots=True)
 class _Papers:
     """The files of the proxy's process: its configuration, and what it writes to stderr."""
 
-    config: Path
-    log: IO[bytes]
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="leeward-demo-")
+        self.config = Path(self._folder.name, "leeward.yaml")
+        self.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `remove`)
 
     def said(self) -> str:
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
 
-
-@contextlib.contextmanager
-def _papers(settings: dict[str, Any]) -> Iterator[_Papers]:
-    with tempfile.TemporaryDirectory(prefix="leeward-demo-") as folder, tempfile.TemporaryFile() as log:
-        config = Path(folder, "leeward.yaml")
-        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        yield _Papers(config, log)
+    def remove(self) -> None:
+        self.log.close()
+        self._folder.cleanup()
 
 
 @contextlib.asynccontextmanager
@@ -133,7 +130,8 @@ async def _proxy(settings: dict[str, Any]) -> AsyncIterator[None]:
     """The real program in a process of its own, ready; stopped at the end."""
     # What the user's environment configures is not the demo's business.
     env = {name: value for name, value in os.environ.items() if not name.startswith("LEEWARD_")}
-    with _papers(settings) as papers:
+    papers = await asyncio.to_thread(_Papers, settings)
+    try:
         process = await asyncio.create_subprocess_exec(
             # -P: a folder called `proxy` where the user stands is not this program.
             *(sys.executable, "-P", "-m", "proxy", "run", "--config", str(papers.config)),
@@ -145,10 +143,12 @@ async def _proxy(settings: dict[str, Any]) -> AsyncIterator[None]:
         )
         try:
             if not await _ready_line(process):
-                raise NotStartedError(papers.said())
+                raise NotStartedError(await asyncio.to_thread(papers.said))
             yield
         finally:
             await _stop(process)
+    finally:
+        await asyncio.to_thread(papers.remove)
 
 
 async def _ready_line(process: asyncio.subprocess.Process) -> bytes:
