@@ -36,10 +36,12 @@ _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_PAGE = {"/": ("dashboard.html", "text/html")}
-_PAGE |= {
-    f"/{name}": (name, kind)
-    for name, kind in (("dashboard.css", "text/css"), ("dashboard.js", "text/javascript"))
+_FOLDER = Path(__file__).parent
+# Read with the module: they never change while we run, and no request should wait for a disk.
+_PAGE = {
+    "/": ((_FOLDER / "dashboard.html").read_bytes(), "text/html"),
+    "/dashboard.css": ((_FOLDER / "dashboard.css").read_bytes(), "text/css"),
+    "/dashboard.js": ((_FOLDER / "dashboard.js").read_bytes(), "text/javascript"),
 }
 _LATER = ("/api/v1/cache", "/api/v1/explain", "/api/v1/reload")
 
@@ -78,8 +80,8 @@ def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Applicati
     app.router.add_post("/api/v1/drain", endpoints.drain)
     for path in _LATER:
         app.router.add_route("*", path, _not_yet)
-    for path, (name, kind) in _PAGE.items():
-        app.router.add_get(path, _served(name, kind))
+    for path, (body, kind) in _PAGE.items():
+        app.router.add_get(path, _served(body, kind))
     return app
 
 
@@ -201,10 +203,7 @@ async def _not_yet(_request: web.Request) -> web.Response:
     return _error(404, "not_in_this_version", "This endpoint is not in this version.")
 
 
-def _served(name: str, kind: str) -> Handler:
-    """A file of the page, read once: it never changes while we run."""
-    body = (Path(__file__).parent / name).read_bytes()
-
+def _served(body: bytes, kind: str) -> Handler:
     async def serve(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 

@@ -174,7 +174,7 @@ function drawRequests() {
     const status = node("td", "status s" + Math.floor(row.status / 100), row.status || "–");
     const [figure, unit] = milliseconds(row.ms);
     const took = node("td", "number", figure);
-    if (unit === "s") took.append(node("span", "unit", " s"));
+    took.append(node("span", "unit" + (unit === "ms" ? " understood" : ""), " " + unit));
     const when = new Date(row.at * 1000).toLocaleTimeString([], { hour12: false });
     line.append(node("td", "when", when), path, status, cache);
     line.append(node("td", "number tries" + (row.attempts > 1 ? " warm" : ""), row.attempts), took);

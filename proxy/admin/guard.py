@@ -21,6 +21,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,
 _OUR_SITE = frozenset({"same-origin", "none"})
 _USUAL_PORT = 80
 _SECURE_PORT = 443
+_IPV6 = 6
 
 Local = tuple[str, int]
 """The address at which a connection arrived; None stands for a Unix socket."""
@@ -36,12 +37,20 @@ class Refusal:
 
 
 class Guard:
-    """`hosts` are further names under which the operator reaches the port, with or without a port."""
+    """`hosts` are further names under which the operator reaches the port, with or without a port.
+
+    An address for all interfaces (0.0.0.0, ::) names none of them and adds nothing. Raises ValueError.
+    """
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self._names: set[str] = set()
         self._places: set[tuple[str, int]] = set()
         for host in hosts:
+            address = _address(host)
+            if address is not None:
+                if not address.is_unspecified:
+                    self._names.add(f"[{address}]" if address.version == _IPV6 else str(address))
+                continue
             parsed = authority(host)
             if parsed is None:
                 raise ValueError(f"{host!r} is not a host with an optional port")
