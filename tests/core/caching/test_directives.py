@@ -1,0 +1,103 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.caching.directives import of_request, of_response, parse
+from proxy.core.caching.syntax import MOST_SECONDS
+from proxy.core.message import Headers
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("max-age=60", 60),
+        ("MAX-AGE=60", 60),
+        ('max-age="60"', 60),
+        (" ,,max-age=60, ", 60),
+        ("foobar, max-age=60", 60),
+        ("max-age=99999999999", MOST_SECONDS),
+        ("max-age=60, max-age=1", 1),
+        ("max-age=1, max-age=60", 1),
+        ('extension="max-age=3600", max-age=1', 1),
+        ('max-age=1, extension="max-age=3600"', 1),
+        ("max-age", 0),
+        ("max-age=", 0),
+        ("max-age='60'", 0),
+        ("max-age=60.0", 0),
+        ("max-age=-60", 0),
+        ("max-age=60a", 0),
+        ("max-age=60;", 0),
+        ("max-age= 60", 0),
+        ("max-age=60, max-age=x", 0),
+        ("s-maxage=60", None),
+        ("xmax-age=60", None),
+        ("max-age x=60", None),
+    ],
+)
+def test_seconds(text: str, value: int | None) -> None:
+    assert parse(text).seconds("max-age") == value
+
+
+def test_a_malformed_wish_for_freshness_is_the_largest_one() -> None:
+    assert parse("min-fresh=x").seconds("min-fresh") == MOST_SECONDS
+    assert parse("min-fresh=5, min-fresh=9").seconds("min-fresh") == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("max-stale", float("inf")),
+        ("max-stale=5", 5),
+        ("max-stale=5, max-stale", 5),
+        ("max-stale=x", 0),
+        ("max-age=1", None),
+    ],
+)
+def test_patience(text: str, value: float | None) -> None:
+    assert parse(text).patience() == value
+
+
+@pytest.mark.parametrize(
+    "text", ["no-store", "No-StOrE", "no-store=x", 'a="b, no-store', 'no-store="', "no-store =", "x,no-store"]
+)
+def test_no_store_cannot_be_hidden(text: str) -> None:
+    assert "no-store" in parse(text)
+
+
+def test_several_lines_are_one_list() -> None:
+    said = of_response(Headers.of(("Cache-Control", "max-age=60"), ("cache-control", "no-store")))
+    assert "no-store" in said
+    assert said.seconds("max-age") == 60
+
+
+@pytest.mark.parametrize(
+    ("fields", "given"),
+    [
+        ([("Pragma", "no-cache")], True),
+        ([("Pragma", "No-Cache, x")], True),
+        ([("Pragma", "unknown")], False),
+        ([("Pragma", "no-cache"), ("Cache-Control", "max-age=1")], False),
+        ([], False),
+    ],
+)
+def test_pragma_speaks_where_cache_control_is_silent(fields: list[tuple[str, str]], given: bool) -> None:
+    assert ("no-cache" in of_request(Headers.of(*fields))) is given
+
+
+def test_a_response_pragma_means_nothing() -> None:
+    assert not of_response(Headers.of(("Pragma", "no-cache")))
+
+
+_TEXT = st.binary(max_size=200).map(lambda raw: raw.decode("latin-1"))
+_LIKELY = st.lists(st.sampled_from([*'",= \t\\;', "max-age", "no-store", "60", "x"])).map("".join)
+
+
+@given(_TEXT | _LIKELY)
+def test_parsing_never_raises(text: str) -> None:
+    said = parse(text)
+    for name in said.given:
+        number = said.seconds(name)
+        assert number is not None
+        assert 0 <= number <= MOST_SECONDS
+    patience = said.patience()
+    assert patience is None or patience >= 0

@@ -1,0 +1,54 @@
+import pytest
+
+from proxy.core.caching.invalidation import invalidates, places
+from proxy.core.caching.key import place
+from proxy.core.caching.policy import CachePolicy, KeyPolicy
+from tests.core.caching.samples import SECRET, Pair, request, response, route
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "answer"),
+    [
+        ("POST", 200, True),
+        ("PUT", 204, True),
+        ("DELETE", 303, True),
+        ("PATCH", 200, True),
+        ("M-SEARCH", 200, True),
+        ("POST", 400, False),
+        ("POST", 500, False),
+        ("GET", 200, False),
+        ("HEAD", 200, False),
+        ("OPTIONS", 200, False),
+    ],
+)
+def test_invalidates(method: str, status: int, answer: bool) -> None:
+    assert invalidates(method, status) is answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "targets"),
+    [
+        ([], ["/a"]),
+        ([("Location", "/v1/b")], ["/a", "/b"]),
+        ([("Location", "https://api.example/v1/b?c=1#d")], ["/a", "/b?c=1"]),
+        ([("Content-Location", "HTTPS://API.EXAMPLE/v1/b")], ["/a", "/b"]),
+        ([("Location", "/v1/b"), ("Content-Location", "/v1/c")], ["/a", "/b", "/c"]),
+        ([("Location", "/v1/a")], ["/a"]),
+        ([("Location", "https://other.example/v1/b")], ["/a"]),
+        ([("Location", "https://api.example.evil/v1/b")], ["/a"]),
+        ([("Location", "https://api.example:444/v1/b")], ["/a"]),
+        ([("Location", "//api.example/v1/b")], ["/a"]),
+        ([("Location", "/v2/b")], ["/a"]),
+        ([("Location", "b")], ["/a"]),
+        ([("Location", "")], ["/a"]),
+    ],
+)
+def test_places(fields: list[Pair], targets: list[str]) -> None:
+    found = places(request(method="POST"), response(*fields), route(path="/v1"), secret=SECRET)
+    assert set(found) == {place("api", target, secret=SECRET) for target in targets}
+
+
+def test_a_place_is_named_as_the_key_names_it() -> None:
+    on = route(CachePolicy(key=KeyPolicy(ignore_query=("utm",))))
+    found = places(request(method="PUT", target="/a?utm=1"), response(), on, secret=SECRET)
+    assert set(found) == {place("api", "/a", secret=SECRET)}
