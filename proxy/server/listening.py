@@ -30,7 +30,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     try:
         if address.path is not None:
-            _make_room(address.path)
+            await asyncio.to_thread(_make_room, address.path)
             return await loop.create_unix_server(factory, address.path, backlog=BACKLOG, ssl=tls)
         return await loop.create_server(
             factory, address.host, address.port, backlog=BACKLOG, reuse_address=True, ssl=tls
