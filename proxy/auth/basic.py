@@ -53,6 +53,7 @@ class Basic:
             raise CredentialError(f"The user from {self._username.describe()} holds a colon (RFC 7617 §2).")
         pair = _encoded(username, password)
         self._veil.hide(pair)
+        self._veil.hide(pair.rstrip("="))
         self._veil.hide(password or username)
         return username, password
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 SHORTEST = 4  # characters
 _SHORTEST_PIECE = 8  # of base64 text: shorter ones occur by chance
-_REMEMBERED = 4  # values: a rotated one may still stand in answers under way
+_REMEMBERED = 8  # values: a rotated one may still stand in answers under way
 _SALT_BYTES = range(16, 65)
 
 
@@ -29,7 +29,7 @@ class Veil:
     `salt` (16 to 64 bytes) keys the digest, so that a guess cannot be tried without it.
     """
 
-    __slots__ = ("_identity", "_latest", "_masked", "_salt", "_scheme")
+    __slots__ = ("_forms", "_hidden", "_identity", "_latest", "_salt", "_scheme")
 
     def __init__(self, scheme: str, salt: bytes) -> None:
         if len(salt) not in _SALT_BYTES:
@@ -38,7 +38,8 @@ class Veil:
         self._salt = salt
         self._latest: tuple[str, ...] = ()
         self._identity = ""
-        self._masked: dict[str, tuple[str, ...]] = {}
+        self._hidden: dict[str, frozenset[str]] = {}
+        self._forms: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Veil({self._scheme})"
@@ -60,23 +61,25 @@ class Veil:
 
     def hide(self, value: str) -> None:
         """From now on `mask` replaces this value; the few before it stay hidden too."""
-        if value in self._masked or len(value) < SHORTEST:
+        if value in self._hidden or len(value) < SHORTEST:
             return
-        while len(self._masked) >= _REMEMBERED:
-            del self._masked[next(iter(self._masked))]
-        self._masked[value] = spellings(value)
+        while len(self._hidden) >= _REMEMBERED:
+            del self._hidden[next(iter(self._hidden))]
+        self._hidden[value] = spellings(value)
+        # The longest first, so that no part of one form is masked before the whole of another.
+        forms = frozenset().union(*self._hidden.values())
+        self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
     def mask(self, text: str) -> str:
         """The text with every spelling of every hidden value replaced by `***`."""
-        for forms in self._masked.values():
-            for form in forms:
-                if form in text:
-                    text = text.replace(form, MASK)
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
         return text
 
 
-def spellings(value: str) -> tuple[str, ...]:
-    """The forms in which a value turns up in texts, longest first."""
+def spellings(value: str) -> frozenset[str]:
+    """The forms in which a value turns up in texts."""
     data = value.encode("utf-8", "surrogatepass")
     percent = {quote(data), quote(data, safe=""), quote_plus(data)}
     escaped = {
@@ -89,8 +92,7 @@ def spellings(value: str) -> tuple[str, ...]:
     whole = base64.b64encode(data).decode()
     encoded = {form for form in (whole, whole.rstrip("="), *_inside_base64(data)) if len(form) >= SHORTEST}
     encoded |= {form.translate(_URL_SAFE) for form in encoded}
-    forms = {value} | percent | {_lower_hex(form) for form in percent} | escaped | encoded
-    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+    return frozenset({value} | percent | {_lower_hex(form) for form in percent} | escaped | encoded)
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
