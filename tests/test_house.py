@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from inspect import signature
 from itertools import pairwise
 from pathlib import Path
@@ -379,5 +381,21 @@ def test_the_lock_names_every_dependency_and_no_place() -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     lock = text("requirements.lock")
     pinned = set(re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE))
-    assert {re.split(r"[\[<>=~!; ]", line)[0].lower() for line in wanted} <= pinned
+    assert {_distribution(line) for line in wanted} <= pinned
     assert "://" not in lock
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    declared = {
+        _distribution(line) for line in tomllib.loads(text("pyproject.toml"))["project"]["dependencies"]
+    }
+    modules = {module.partition(".")[0] for name in python_files("proxy") for module in imported(name)}
+    outside = modules - sys.stdlib_module_names - {"proxy"}
+    known = packages_distributions()
+    used = {_distribution(found) for module in outside for found in known[module]}
+    # Parts of pydantic, and its settings' extra `yaml`.
+    assert used - {"pydantic-core", "pyyaml"} == declared
+
+
+def _distribution(line: str) -> str:
+    return re.split(r"[\[<>=~!; ]", line)[0].lower().replace("_", "-")
