@@ -35,9 +35,7 @@ RESERVED = frozenset(
 def field_name(written: str) -> str:
     """A header's name (RFC 9110 §5.1) that may be set. Raises ValueError."""
     if not _TOKEN.fullmatch(written):
-        raise ValueError(
-            f"{written!r} is not a header name; it is letters, digits and hyphens, as in X-Api-Key"
-        )
+        raise ValueError("is not a header's name, which is letters, digits and hyphens, as in X-Api-Key")
     if written.lower() in RESERVED:
         raise ValueError(f"{written} is written by the proxy itself for each hop; choose another header")
     return written

@@ -92,7 +92,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         "put text with a colon in quotes",
         "could not find expected ':'": "a key without a colon; write key: value",
         "expected <block end>, but found": "the indentation does not fit the lines above; align the keys",
-        "did not find expected": "the brackets or quotes do not fit; put text with brackets in quotes",
+        "while parsing a flow": "the brackets or quotes do not fit; put text with brackets in quotes",
         "undefined alias": "an alias without its anchor; write the anchor (&name) before",
         "found duplicate anchor": "an anchor that is there already; give it another name",
     }
@@ -100,7 +100,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         if sign in f"{problem} {error.context or ''}":
             return f"not valid YAML: {cure}"
     # The parser quotes what it stumbles over, which may be a token.
-    said = re.sub(r" ?'[^']{2,}'", "", problem)
+    said = re.sub(r" ?'[^'\s]{2,}'", "", problem)
     return f"not valid YAML: {said}; check indentation, colons and quotes"
 
 
@@ -110,14 +110,15 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._nodes = 0
+        self._endless = False
         self._open: set[int] = set()
 
     def _value(self, node: yaml.Node, key: Key) -> Any:
         self._nodes += 1
-        if self._nodes > _MOST_NODES or len(key) > _MOST_DEPTH or id(node) in self._open:
-            if self._nodes != _MOST_NODES + 2:
+        if self._endless or self._nodes > _MOST_NODES or len(key) > _MOST_DEPTH or id(node) in self._open:
+            if not self._endless:
                 self._wrong(node, key, "aliases that repeat without end; write the values out")
-                self._nodes = _MOST_NODES + 1
+            self._endless = True
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)

@@ -14,6 +14,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from proxy.config.credentials import HERE
+
 Key = tuple[str | int, ...]
 
 _SECRET_KEYS = frozenset({"auth", "token", "password", "client_token", "value", "set", "username"})
@@ -119,7 +121,8 @@ _SENTENCES = {
     "less_than_equal": "should be {le} or less",
     "literal_error": "should be one of {expected}",
     "enum": "should be one of {expected}",
-    "union_tag_not_found": "type is missing; write one of {expected}",
+    "too_short": "is empty; write at least one",
+    "union_tag_not_found": "type is missing; write one of {types}",
     "union_tag_invalid": "type should be one of {expected}",
 }
 _FORMS = {
@@ -130,7 +133,7 @@ _FORMS = {
 
 
 def _sentence(error: ErrorDetails, given: Any, key: Key) -> str:
-    context = dict(error.get("ctx", {}))
+    context = {"types": ", ".join(HERE), **error.get("ctx", {})}
     kind = error["type"]
     if kind == "value_error":
         return str(context["error"])

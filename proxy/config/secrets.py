@@ -7,6 +7,7 @@ pickle and every message about it show `***` or the place that it is kept in, ne
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from proxy.core.failure import CredentialError
 HIDDEN = "***"
 _MOST = 64 * 1024  # bytes of a secret file
 _FORBIDDEN = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SHAPES = "a string, {env: NAME} or {file: PATH}"
 
 Identity = tuple[int, int, int, int, int]
@@ -207,7 +209,9 @@ def secret(written: Any) -> AnySecret:
             if value == HIDDEN:
                 raise ValueError(f"{HIDDEN} stands for a secret that was hidden; write {_SHAPES}")
             return LiteralSecret(value)
-        case {"env": str(name), **rest} if not rest and name and not set(name) & set("=\0 "):
+        case {"env": str(name), **rest} if not rest:
+            if not _VARIABLE.fullmatch(name):  # a token, perhaps: not quoted
+                raise ValueError("env takes the name of a variable: letters, digits and underscores")
             return EnvSecret(name)
         case {"file": str(path), **rest} if not rest and path and "\0" not in path:
             return FileSecret(Path(path))

@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     defaults: UpstreamDefaults = UpstreamDefaults()
-    upstreams: dict[UpstreamName, UpstreamSettings]
+    upstreams: Annotated[dict[UpstreamName, UpstreamSettings], Field(min_length=1)]
 
     @classmethod
     def settings_customise_sources(

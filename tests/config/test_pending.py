@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.config.pending import pending
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ({"base_url": ["https://a", "https://b"]}, ("base_url",)),
+        ({"retry": {"budget": {"ratio": 0.1}}}, ("retry", "budget")),
+        ({"circuit_breaker": {}}, ("circuit_breaker",)),
+        ({"rate_limit": {"requests": 1}}, ("rate_limit",)),
+        ({"concurrency": {"max": 1}}, ("concurrency",)),
+        ({"cache": {"stale_while_revalidate": "1s"}}, ("cache", "stale_while_revalidate")),
+        ({"cache": {"stale_if_error": "1s"}}, ("cache", "stale_if_error")),
+        ({"cache": {"methods": ["GET", "post"]}}, ("cache", "methods")),
+        ({"cache": {"key": {"ignore_body_fields": ["a"]}}}, ("cache", "key", "ignore_body_fields")),
+        ({"errors": "native"}, ("errors",)),
+    ],
+)
+def test_what_is_not_in_force_is_found_wherever_it_may_stand(
+    said: dict[str, Any], key: tuple[str, ...]
+) -> None:
+    assert list(pending({"upstreams": {"a": said}})) == [("upstreams", "a", *key)]
+    assert list(pending({"upstreams": {}, "defaults": said})) == [("defaults", *key)]
+    assert list(pending({"upstreams": {"a": {"rules": [{}, said]}}})) == [
+        ("upstreams", "a", "rules", 1, *key)
+    ]
+
+
+def test_tracing_is_not_in_force() -> None:
+    assert list(pending({"upstreams": {}, "tracing": {"otlp_endpoint": "http://a"}})) == [
+        ("tracing", "otlp_endpoint")
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"base_url": "https://a"},
+        {"base_url": ["https://a"]},
+        {"retry": {"budget": None, "idempotency_key": "Idempotency-Key"}},
+        {"circuit_breaker": None, "rate_limit": None, "concurrency": None},
+        {"cache": {"stale_while_revalidate": 0, "stale_if_error": "0s", "methods": ["get"]}},
+        {"cache": {"negative_ttl": {"404": "1s"}, "key": {"ignore_query": ["a"], "headers": ["b"]}}},
+        {"cache": {"key": {"ignore_body_fields": []}}},
+        {"errors": "annotate", "tls": {"ca": "a"}, "rules": None},
+    ],
+)
+def test_what_is_in_force_or_off_is_not_warned_about(said: dict[str, Any]) -> None:
+    assert (
+        list(pending({"upstreams": {"a": said}, "tracing": {"otlp_endpoint": None}, "defaults": None})) == []
+    )
