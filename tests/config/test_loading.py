@@ -256,8 +256,6 @@ def test_no_problem_quotes_a_secret(text: str, file: Path) -> None:
     told = problems(file, f"{text}\n{LEAST}")
     assert told
     assert "5550123" not in "\n".join(told)
-        "'5550123:' is not a header", ""
-    )
 
 
 def test_no_exception_carries_a_secret_behind_it(file: Path) -> None:
