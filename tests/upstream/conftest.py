@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import uvloop
 
 from proxy.core.exchange import Attempt, Exchange
 from proxy.core.failure import APIError
@@ -19,6 +21,16 @@ from proxy.core.routing import Route, Timeouts
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.session import Session
 from tests.origin import Origin
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ONCE = {"attempts": 1}
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Transports differ: what leans on them runs on both."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class Steady:
@@ -88,6 +100,20 @@ class Pieces:
 
     def close(self) -> None:
         self.left.clear()
+
+
+class Endless:
+    """A caller that never stops sending."""
+
+    length = None
+    pulled = 0
+
+    async def read(self) -> bytes:
+        self.pulled += 65536
+        await asyncio.sleep(0)
+        return bytes(65536)
+
+    def close(self) -> None: ...
 
 
 async def whole(response: Response) -> bytes:

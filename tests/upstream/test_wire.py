@@ -1,0 +1,142 @@
+"""Does a connection give its answer, the whole answer, and nothing but the answer?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy.core.failure import (
+    UpstreamProtocolError,
+)
+from tests.origin import Gate
+from tests.upstream.conftest import EVIL, HEAD, OK, ONCE, Way, whole
+
+
+async def test_interim_answers_are_swallowed(way: Way) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    way.origin.on("/x").raw(interim * 8 + OK)
+    got = await way.ask()
+    assert (got.status, got.body, way.counts) == (200, b"ok", (0, 1))
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_answers_without_a_body(way: Way, method: str) -> None:
+    way.origin.on("/x").raw(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 700\r\n\r\n").reply(204).reply(
+        200, b""
+    )
+    for status in (304, 204, 200):
+        got = await way.ask(method)
+        assert (got.status, got.body) == (status, b"")
+    assert way.counts == (0, 1)
+    assert len({hit.connection for hit in way.origin.hits()}) == 1
+
+
+BROKEN = {
+    "garbage": b"\x00\x01garbage\r\n\r\n",
+    "http 0.9": b"<html>hello</html>",
+    "http/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "http/2 settings": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00",
+    "a request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "version 2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "version 1.9": b"HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "version 0.9": b"HTTP/0.9 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "status of letters": b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\nok",
+    "status of two digits": b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok",
+    "status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok",
+    "status 099": b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok",
+    "unasked 101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nxxx",
+    "101 without upgrade": b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + OK,
+    "length and chunked": HEAD
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunked and length": HEAD
+    + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
+    "list of lengths": HEAD + b"Content-Length: 2, 3\r\n\r\nok!",
+    "signed length": HEAD + b"Content-Length: +2\r\n\r\nok",
+    "negative length": HEAD + b"Content-Length: -2\r\n\r\nok",
+    "hex length": HEAD + b"Content-Length: 0x2\r\n\r\nok",
+    "underscored length": HEAD + b"Content-Length: 1_0\r\n\r\n0123456789",
+    "endless length": HEAD + b"Content-Length: 99999999999999999999999\r\n\r\nok",
+    "empty length": HEAD + b"Content-Length: \r\n\r\nok",
+    "unknown coding": HEAD + b"Transfer-Encoding: gzip\r\n\r\nok",
+    "two codings": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunked twice": HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "not quite chunked": HEAD + b"Transfer-Encoding: xchunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunked before 1.1": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "NUL in a value": HEAD + b"X-A: a\x00b\r\nContent-Length: 2\r\n\r\nok",
+    "control in a value": HEAD + b"X-A: a\x01b\r\nContent-Length: 2\r\n\r\nok",
+    "bare CR in a value": HEAD + b"X-A: a\rX-B: b\r\nContent-Length: 2\r\n\r\nok",
+    "DEL in a value": HEAD + b"X-A: a\x7fb\r\nContent-Length: 2\r\n\r\nok",
+    "space before the colon": HEAD + b"X-A : a\r\nContent-Length: 2\r\n\r\nok",
+    "no colon": HEAD + b"X-A\r\nContent-Length: 2\r\n\r\nok",
+    "space in a name": HEAD + b"X A: a\r\nContent-Length: 2\r\n\r\nok",
+    "empty name": HEAD + b": a\r\nContent-Length: 2\r\n\r\nok",
+    "bytes in a name": HEAD + b"X-\xe9: a\r\nContent-Length: 2\r\n\r\nok",
+    "control in the reason": b"HTTP/1.1 200 O\x00K\r\nContent-Length: 2\r\n\r\nok",
+    "1 MiB of fields": HEAD + b"X-A: %b\r\n" % (b"a" * 1000) * 1000 + b"\r\n",
+    "one field of 1 MiB": HEAD + b"X-A: %b\r\n\r\n" % (b"a" * 1_000_000),
+    "20,000 fields": HEAD + b"X: a\r\n" * 20_000 + b"\r\n",
+    "257 fields": HEAD + b"X: a\r\n" * 257 + b"\r\n",
+    "a reason of 1 MiB": b"HTTP/1.1 200 " + b"a" * 1_000_000 + b"\r\n\r\n",
+    "endless interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 17 + OK,
+    "large interim answers": (b"HTTP/1.1 103 Hints\r\nLink: %b\r\n\r\n" % (b"a" * 8000)) * 9 + OK,
+    "a head that stops": b"HTTP/1.1 200 OK\r\nX-A: a\r\n",
+    "a status line that stops": b"HTTP/1.1 20",
+    "nothing at all": b"",
+    "only line ends": b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_broken_head_is_a_bad_upstream_response(way: Way, name: str) -> None:
+    way.origin.on("/x").raw(BROKEN[name], then="close")
+    got = await way.ask(retry=ONCE)
+    assert isinstance(got.failure, UpstreamProtocolError), got
+    assert got.failure.sent
+    assert (got.response, got.told) == (None, [("protocol", "attempts-used")])
+    assert way.counts == (0, 0)
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+
+EXTRA = {
+    "bytes behind the body": ("GET", OK + b"x", b"ok"),
+    "an answer behind the body": ("GET", OK + EVIL, b"ok"),
+    "half an answer behind the body": ("GET", OK + b"HTTP/1.1 2", b"ok"),
+    "bytes behind the last chunk": ("GET", CHUNKED + b"x", b"ok"),
+    "half an answer behind the last chunk": ("GET", CHUNKED + b"HTTP/1.1 200 OK\r\n", b"ok"),
+    "an answer behind the last chunk": ("GET", CHUNKED + EVIL, b"ok"),
+    "a body behind HEAD": ("HEAD", OK, b""),
+    "an answer behind HEAD": ("HEAD", OK[:-2] + EVIL, b""),
+    "a body behind 204": ("GET", b"HTTP/1.1 204 No Content\r\n\r\nxx", b""),
+    "a counted body behind 204": ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nxx", b""),
+    "a body behind 304": ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nxx", b""),
+    "an answer behind 304": ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n" + EVIL, b""),
+    "an answer behind no length": ("GET", HEAD + b"Content-Length: 0\r\n\r\n" + EVIL, b""),
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", EXTRA)
+async def test_bytes_behind_an_answer_reach_nobody(way: Way, name: str, late: bool) -> None:
+    method, raw, body = EXTRA[name]
+    gate = Gate()
+    end = len(raw) if not late else raw.index(b"\r\n\r\n") + 4
+    rest: list[Gate | bytes] = [gate, raw[end:]] if late else []
+    way.origin.on("/x").raw(raw[:end], *rest)
+    way.origin.on("/next").reply(200, b"mine")
+    got = await way.open(method)
+    assert got.response is not None
+    if late:
+        await asyncio.to_thread(gate.reached.wait)
+        gate.open()
+    assert await whole(got.response) == body
+    if late:
+        await asyncio.to_thread(time.sleep, 0.05)  # for the late bytes to be on their way
+    got = await way.ask("GET", "/next")
+    assert (got.status, got.body) == (200, b"mine")
+    first, second = way.origin.hits()
+    assert first.connection != second.connection
