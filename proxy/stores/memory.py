@@ -15,7 +15,7 @@ from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 
 # Of one key's bookkeeping here: the shelf, its places in two tables, the key and its digests.
-_SHELF_OVERHEAD = 900
+_SHELF_OVERHEAD = 700
 _MOST_VARIANTS = 32  # a Vary on something unique to each request must not make one key a cache of its own
 
 

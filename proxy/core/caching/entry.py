@@ -16,8 +16,8 @@ from proxy.core.message import Headers, lower_name
 _NEVER_STORED = HOP_BY_HOP | {"age", "set-cookie", "set-cookie2"}
 
 # CPython's own bytes for what an entry consists of: measured, and checked by a test of the memory store.
-_ENTRY_OVERHEAD = 560
-_FIELD_OVERHEAD = 168
+_ENTRY_OVERHEAD = 500
+_FIELD_OVERHEAD = 140
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
