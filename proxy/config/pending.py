@@ -27,10 +27,6 @@ def _several(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 1
 
 
-def _beyond_get(value: Any) -> bool:
-    return not {str(method).upper() for method in value} <= {"GET", "HEAD"}
-
-
 def _native(value: Any) -> bool:
     return bool(value == "native")
 
@@ -42,9 +38,7 @@ _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("circuit_breaker",): _given,
     ("rate_limit",): _given,
     ("concurrency",): _given,
-    ("cache", "stale_while_revalidate"): _lasting,
     ("cache", "stale_if_error"): _lasting,
-    ("cache", "methods"): _beyond_get,
     ("cache", "key", "ignore_body_fields"): bool,
     ("errors",): _native,
 }
