@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,7 +19,8 @@ from proxy.auth.header import Header
 from proxy.auth.none import NoCredential
 from proxy.auth.query import Query
 from proxy.config import credentials
-from proxy.config.routes import UpstreamSettings, UpstreamTLS
+from proxy.config.certificates import for_upstream
+from proxy.config.routes import UpstreamSettings
 from proxy.config.secrets import FileSecret
 from proxy.config.settings import Settings
 from proxy.core.failure import CredentialError
@@ -81,7 +81,7 @@ class Runtime:
 
 
 async def build(settings: Settings) -> Runtime:
-    """What the settings describe. Raises OSError and ssl.SSLError for TLS files that cannot be used."""
+    """What the settings describe. Raises CertificateError."""
     salt = secrets.token_bytes(32)
     routes = [route(name, upstream, settings, salt) for name, upstream in settings.upstreams.items()]
     table = Table(routes)
@@ -108,7 +108,7 @@ async def build(settings: Settings) -> Runtime:
     log = structlog.get_logger()
     refresh = Refresh(on_error=lambda error: log.error("a background task failed", exc_info=error))
     contexts = {
-        name: upstream_tls(upstream.tls)
+        name: for_upstream(upstream.tls)
         for name, upstream in settings.upstreams.items()
         if upstream.tls is not None
     }
@@ -170,14 +170,6 @@ def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
             return Header(name, value, salt)
         case credentials.QueryCredential(name=name, value=value):
             return Query(name, value, salt)
-
-
-def upstream_tls(settings: UpstreamTLS) -> ssl.SSLContext:
-    """Verifies the upstream, shows our certificate. Raises OSError, ssl.SSLError."""
-    context = ssl.create_default_context(cafile=settings.ca)
-    if settings.cert is not None:
-        context.load_cert_chain(settings.cert, settings.key)
-    return context
 
 
 def _warm(settings: Settings) -> None:

@@ -58,10 +58,9 @@ def run(
 
 def _serve(loaded: Loaded) -> int:
     """Runs until told to stop; the exit code."""
-    from ssl import SSLError
-
     import structlog
 
+    from proxy.config.certificates import CertificateError
     from proxy.server.worker import ListenError, Worker
     from proxy.upstream.library import LibraryError, check_library
 
@@ -73,11 +72,8 @@ def _serve(loaded: Loaded) -> int:
     try:
         check_library()
         _run(Worker(loaded.settings, ready=ready).run())
-    except (ListenError, LibraryError) as error:
+    except (ListenError, LibraryError, CertificateError) as error:
         print(error, file=sys.stderr)
-        return 1
-    except (OSError, SSLError) as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
         return 1
     return 0
 

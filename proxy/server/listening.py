@@ -70,6 +70,12 @@ def _make_room(path: str) -> None:
     raise OSError(errno.EADDRINUSE, "")
 
 
+def leave(address: Address) -> None:
+    """Removes the file of a Unix socket that was listened on."""
+    if address.path is not None:
+        Path(address.path).unlink(missing_ok=True)
+
+
 def bound(server: asyncio.Server, address: Address, *, tls: bool) -> str:
     """The address as a person or a client writes it, with the port that was really given."""
     if address.path is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
@@ -19,11 +18,12 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin.api import Sources, UnknownUpstreamError, application
 from proxy.admin.status import snapshot
-from proxy.config.settings import ServerTLS, Settings
+from proxy.config.certificates import for_callers
+from proxy.config.settings import Settings
 from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
 from proxy.server.connection import Connections
-from proxy.server.listening import ListenError, bound, listen
+from proxy.server.listening import ListenError, bound, leave, listen
 from proxy.wiring import Runtime, build
 
 _QUIET = 0.25  # seconds without a request after which a draining process takes the calls to be over
@@ -67,7 +67,7 @@ class Worker:
 
     async def _serve(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
         server_settings = self._settings.server
-        tls = tls_context(server_settings.tls) if server_settings.tls is not None else None
+        tls = for_callers(server_settings.tls) if server_settings.tls is not None else None
         app = self._app = ProxyApp(
             pipeline=runtime.pipeline,
             observers=runtime.observers,
@@ -98,8 +98,10 @@ class Worker:
                 await self._drained(app, connections)
             finally:
                 admin_server.close()
+                await asyncio.to_thread(leave, server_settings.admin)
         finally:
             server.close()
+            await asyncio.to_thread(leave, server_settings.listen)
             connections.close(idle_only=False)
             await admin.cleanup()
 
@@ -153,12 +155,3 @@ class Worker:
                     idle = not connections.busy() and app.answered == answered
                     quiet = quiet + _LOOK if idle else 0.0
                     answered = app.answered
-
-
-def tls_context(settings: ServerTLS) -> ssl.SSLContext:
-    """For callers; with `client_ca` they must show a certificate. Raises OSError, ssl.SSLError."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.client_ca)
-    context.load_cert_chain(settings.cert, settings.key)
-    if settings.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

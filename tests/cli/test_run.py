@@ -1,0 +1,43 @@
+"""`leeward run`'s own part: options to settings, errors to exit codes. Journeys run the rest."""
+
+import pytest
+
+from tests.running import Leeward, command, free_port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ttl", "60s"], "go with --upstream"),
+        (["--token-env", "X"], "go with --upstream"),
+        (["--upstream", "ftp://x"], "http://"),
+        (["--upstream", "http://a", "--listen", "8080"], "127.0.0.1:8080"),
+        (["--upstream", "http://a", "--workers", "2"], "one worker"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        ([], "upstream"),
+    ],
+)
+def test_bad_usage_exits_2_and_says_what_would_be_right(folder, arguments, said):
+    ended = command("run", *arguments, cwd=folder)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_files_for_tls_that_are_not_there_exit_1(folder):
+    (folder / "leeward.yaml").write_text(
+        f"server:\n  listen: 127.0.0.1:{free_port()}\n  admin: 127.0.0.1:{free_port()}\n"
+        "  tls: {cert: none.pem, key: none.pem}\nupstreams:\n  up: {base_url: http://127.0.0.1:1}\n"
+    )
+    ended = command("run", cwd=folder)
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "none.pem" in ended.stderr
+
+
+def test_what_is_not_in_force_is_logged_and_the_proxy_runs(folder):
+    running = Leeward.of(
+        {"upstreams": {"up": {"base_url": "http://127.0.0.1:1", "rate_limit": {"requests": 1}}}}, folder
+    )
+    assert running.stop() == 0
+    assert "not in force in this version" in running.stderr
