@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app(given, prog_name="leeward")
 
 
-def _function(name: str) -> Callable[..., int]:
-    function: Callable[..., int] = getattr(import_module(f"proxy.cli.{name}"), name)
+def _function(name: str) -> Callable[..., int | None]:
+    function: Callable[..., int | None] = getattr(import_module(f"proxy.cli.{name}"), name)
     return function
 
 

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+LEAST = "upstreams:\n  a:\n    base_url: https://a.example\n"
+
+
+def leeward(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEEWARD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", *arguments],
+        cwd=folder,
+        env={**clean, "PYTHONPATH": str(EXAMPLE.parent), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+BROKEN = [
+    ("unknown key", "servr: {}\n" + LEAST, ["1: servr: unknown key; did you mean server?"]),
+    (
+        "no unit",
+        LEAST + "    timeout:\n      connect: 5\n",
+        ["5: upstreams.a.timeout.connect: 5 has no unit; write 5s or 5ms"],
+    ),
+    (
+        "unknown unit",
+        "cache:\n  max_bytes: 64mb\n" + LEAST,
+        ["2: cache.max_bytes: '64mb' has the unknown unit 'mb'; did you mean 64MiB?"],
+    ),
+    (
+        "no base URL",
+        "upstreams:\n  github:\n    prefix: /gh\n",
+        [
+            (
+                "2: upstreams.github.base_url: is missing; write the API's address, "
+                "such as base_url: https://api.example.com"
+            )
+        ],
+    ),
+    (
+        "a password in the URL",
+        "upstreams:\n  a:\n    base_url: https://me:canary@a.example\n",
+        ["3: upstreams.a.base_url: a base URL holds no user name or password; write them under auth"],
+    ),
+    (
+        "a credential without its token",
+        LEAST + "    auth:\n      type: bearer\n      tokn: canary\n",
+        [
+            "4: upstreams.a.auth.token: is missing; write token: {env: NAME}, {file: PATH} or a string",
+            "6: upstreams.a.auth.tokn: unknown key; did you mean token?",
+        ],
+    ),
+    (
+        "a credential of a later version",
+        LEAST + "    auth: {type: oauth2, client_secret: canary}\n",
+        [
+            (
+                "4: upstreams.a.auth: type oauth2 is not in this version; "
+                "it has none, bearer, basic, header, query"
+            )
+        ],
+    ),
+    (
+        "two upstreams in one place",
+        LEAST + "  b:\n    base_url: https://b.example\n    prefix: /a\n",
+        ["6: upstreams.b.prefix: prefix /a is taken by upstream a; give one of them another"],
+    ),
+    (
+        "one port twice",
+        "server:\n  listen: 0.0.0.0:80\n  admin: 127.0.0.1:80\n" + LEAST,
+        ["3: server.admin: is on the same port 80 as server.listen; give it another"],
+    ),
+    (
+        "a key twice",
+        LEAST + "    forwarded: true\n    forwarded: false\n",
+        ["5: upstreams.a.forwarded: stands twice, first on line 4; keep one of them"],
+    ),
+    (
+        "a tab",
+        "upstreams:\n  a:\n\tbase_url: https://a.example\n",
+        ["3: a tab where YAML wants spaces; indent with spaces only"],
+    ),
+    (
+        "what this version does not have",
+        LEAST + "    preset: github\nserver: {workers: auto}\ncache: {store: 'redis://h:6379/0'}\n",
+        [
+            (
+                "4: upstreams.a.preset: presets are not in this version; "
+                "remove the key and write base_url and auth"
+            ),
+            "5: server.workers: auto is not in this version, which runs one worker; write 1",
+            (
+                "6: cache.store: redis:// is not in this version; "
+                "it keeps the cache in memory: write memory://"
+            ),
+        ],
+    ),
+    (
+        "a list where a mapping belongs",
+        "upstreams:\n  - base_url: https://a.example\n",
+        ["1: upstreams: should be a mapping of keys, such as {key: value}"],
+    ),
+    (
+        "an empty file",
+        "# nothing yet\n",
+        ["1: the file is empty; write at least upstreams:, or start with leeward init"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(text, expected) for _, text, expected in BROKEN],
+    ids=[name for name, *_ in BROKEN],
+)
+def test_a_broken_configuration(text: str, expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    told = leeward("check", "x.yaml", folder=tmp_path)
+    assert told.stdout.splitlines() == [f"x.yaml:{line}" for line in expected]
+    assert told.returncode == 2
+    assert told.stderr == ""
+
+
+def test_a_valid_one_with_warnings(tmp_path: Path) -> None:
+    told = leeward("check", str(EXAMPLE), folder=tmp_path)
+    assert told.returncode == 0
+    assert told.stdout == f"{EXAMPLE}: valid; upstreams: github\n"
+    assert {line.rpartition(": ")[2] for line in told.stderr.splitlines()} == {
+        "accepted, but not in force in this version"
+    }
+
+
+def test_without_a_file_it_looks_around(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(LEAST + "    forwarded: 5\n")
+    told = leeward("check", folder=tmp_path, env={"LEEWARD_CONFIG": "other.yaml"})
+    assert told.stdout.startswith("other.yaml:4: upstreams.a.forwarded: should be true or false")
+    told = leeward("check", folder=tmp_path, env={"LEEWARD_UPSTREAMS__A__BASE_URL": "https://a.example"})
+    assert (told.returncode, told.stdout) == (0, "environment: valid; upstreams: a\n")
+    told = leeward("check", folder=tmp_path, env={"LEEWARD_UPSTREAMS__A__BASE_URL": "a.example"})
+    assert told.returncode == 2
+    assert told.stdout == (
+        "LEEWARD_UPSTREAMS__A__BASE_URL: upstreams.a.base_url: "
+        "'a.example' is not http:// or https://; write https://a.example\n"
+    )
+
+
+def test_live_is_refused_in_this_version(tmp_path: Path) -> None:
+    told = leeward("check", "--live", str(EXAMPLE), folder=tmp_path)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("--live is not in this version")
