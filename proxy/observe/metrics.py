@@ -41,7 +41,7 @@ CODES = frozenset(
 # a bypass never asked the cache and is neither.
 HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
 
-_MOST_COMBINATIONS = 36  # of method, code and verdict, a route
+_MOST_COMBINATIONS = 34  # of method, code and verdict, a route
 _MOST_REASONS = 12  # of retries, a route; and of evictions
 _STATUSES = range(100, 600)
 

@@ -22,6 +22,26 @@ _MOST_ITEMS = 200
 _MOST_DEPTH = 6
 _SHORT = 128  # characters of a text whose outcome is remembered: paths and words come again and again
 
+# Names of fields that only we write; any other name may be a stranger's word.
+_OURS = frozenset(
+    {
+        *(
+            "event",
+            "level",
+            "logger",
+            "exception",
+            "id",
+            "method",
+            "path",
+            "route",
+            "status",
+            "cache",
+            "reason",
+        ),
+        *("attempts", "tries", "ms", "first_byte_ms", "bytes_in", "bytes_out", "error", "detail", "cut"),
+    }
+)
+
 _NAMES = (
     r"authorization|cookie|token|secret|passw(?:or)?d|passphrase|credential|signature|assertion|jwt"
     r"|x-auth|session[-_]?id|(?:api|access|private|subscription|auth|signing|encryption)[-_]?key"
@@ -34,7 +54,7 @@ _COUNTS = re.compile(r"rate-?limit", re.IGNORECASE)
 # name is matched, and every repetition is bounded or cannot overlap: the text comes from strangers.
 _PAIR = re.compile(
     rf"((?:{_NAMES})[\w.-]{{0,40}}\\?[\"']?\s{{0,4}}(?:[:=]|,(?=\s{{0,4}}b?[\"']))\s{{0,4}}b?)"
-    r"(\\?\"(?:[^\"\\]|\\[^\"])*(?:\\?\")?|'(?:[^'\\]|\\.)*'?"
+    r"(\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?"
     r"|(?:bearer|basic|token|digest|apikey)\s{1,4}[^\s,;\"'&]+|[^\s,;&\"'\\)}\]]+)",
     re.IGNORECASE,
 )
@@ -57,7 +77,7 @@ class Redaction:
 
     def __call__(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {
-            name if name.isidentifier() else self.text(name): self._field(name, value)
+            name if name in _OURS else self.text(name): self._field(name, value)
             for name, value in event.items()
         }
 

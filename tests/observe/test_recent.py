@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy.core.exchange import Verdict
+from proxy.core.failure import NotFoundError
+from proxy.core.message import Headers
+from proxy.observe.recent import Recent
+from tests.observe.exchanges import exchange, observed
+
+
+def test_the_newest_come_first_and_the_oldest_are_forgotten() -> None:
+    recent = Recent(kept=3)
+    for number in range(5):
+        observed(recent, exchange(id=str(number)))
+    assert [row["id"] for row in recent.latest()] == ["4", "3", "2"]
+    assert [row["id"] for row in recent.latest(2)] == ["4", "3"]
+    assert recent.latest(0) == []
+    assert recent.latest(-1) == []
+    assert [summary.id for summary in recent.summaries()] == ["2", "3", "4"]
+
+
+def test_a_thousand_are_kept() -> None:
+    recent = Recent()
+    for _ in range(1100):
+        observed(recent, exchange())
+    assert len(recent.latest(5000)) == 1000
+
+
+def test_what_a_row_says() -> None:
+    recent = Recent()
+    observed(recent, exchange(outcomes=("5xx", "2xx"), verdict=Verdict.MISS, seconds=0.0125, status=201))
+    assert recent.latest() == [
+        {
+            "at": 1_700_000_000.0,
+            "id": "01JD",
+            "method": "GET",
+            "path": "/github/users",
+            "upstream": "github",
+            "status": 201,
+            "cache": "miss",
+            "reason": "uri-miss",
+            "attempts": 2,
+            "bytes_out": 5,
+            "error": None,
+            "cut": False,
+            "ms": 12.5,
+        }
+    ]
+
+
+@pytest.mark.parametrize("made", [exchange(code="not_found"), exchange(error=NotFoundError())])
+def test_a_failure_says_its_code(made: object) -> None:
+    recent = Recent()
+    observed(recent, made)  # type: ignore[arg-type]  # parametrize loses the type
+    assert recent.latest()[0]["error"] == "not_found"
+
+
+def test_neither_headers_nor_query_nor_secrets_and_bounded() -> None:
+    recent = Recent(mask=lambda text: text.replace("c4nary", "***"))
+    made = exchange(
+        target="/c4nary/" + "x" * 5000 + "?key=c4nary",
+        id="c4nary" + "i" * 500,
+        method="M" * 500,
+        headers=Headers.of(("Authorization", "c4nary")),
+    )
+    observed(recent, made)
+    told = json.dumps(recent.latest())
+    assert "c4nary" not in told
+    assert "key=" not in told
+    assert len(told) < 1500
+
+
+def test_a_row_cannot_be_changed() -> None:
+    recent = Recent()
+    observed(recent, exchange())
+    with pytest.raises(AttributeError):
+        recent.summaries()[0].status = 500  # type: ignore[misc]  # that is what is tested
