@@ -98,7 +98,7 @@ def check(port: int) -> None:
 
 def load(url: str, plan: Plan, core: int) -> float:
     """Requests a second that wrk had answered."""
-    wrk = [program("wrk"), "-t1", f"-c{plan.connections}", f"-d{plan.seconds}s", url]
+    wrk = [program("wrk"), "-t1", f"-c{plan.connections}", f"-d{plan.seconds}s", "--timeout=20s", url]
     told = subprocess.run(pinned(core, wrk), capture_output=True, text=True, check=True).stdout
     bad = [line.strip() for line in told.splitlines() if "Non-2xx" in line or "Socket errors" in line]
     if bad:
