@@ -62,6 +62,9 @@ def parse(text: str, document: Document) -> None:
     """Fills the document from YAML text."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError:
+        document.wrong(1, "is nested too deeply; check that its brackets close")
+        return
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         document.wrong(line, "holds a control character; remove it")

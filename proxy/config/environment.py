@@ -32,7 +32,9 @@ def read(
 
     `names` are the upstreams known already, `sections` the top level's keys.
     """
-    known = {_plain(name): name for name in names}
+    known: dict[str, set[str]] = {}
+    for name in names:
+        known.setdefault(_plain(name), set()).add(name)
     data: dict[str, Any] = {}
     places: dict[Key, str] = {}
     problems: list[Problem] = []
@@ -50,7 +52,12 @@ def read(
             problems.append(Problem(file=variable, line=0, key="", message=message))
             continue
         if parts[0] == "upstreams" and len(parts) > 1:
-            parts[1] = known.get(_plain(parts[1]), parts[1])
+            meant = sorted(known.get(parts[1], {parts[1]}))
+            if len(meant) > 1:
+                message = f"could mean {' or '.join(meant)}; set it in the file, or rename one of them"
+                problems.append(Problem(file=variable, line=0, key="upstreams", message=message))
+                continue
+            parts[1] = meant[0]
         key = tuple(parts)
         try:
             value = _value(text, parts[-1])

@@ -16,7 +16,7 @@ from proxy.config.addresses import Address, ListenAddress
 from proxy.config.credentials import secrets_of
 from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
 from proxy.config.secrets import AnySecret, FileSecret, Secret
-from proxy.config.units import Size
+from proxy.config.units import Duration, Size
 
 FileName = Annotated[str, Field(min_length=1)]
 
@@ -55,7 +55,7 @@ class ServerSettings(Section):
     max_request_body: Size = 64 * MIB
     header_timeout: Wait = 10.0
     idle_timeout: Wait = 75.0
-    drain_timeout: Wait = 25.0
+    drain_timeout: Duration = 25.0
 
 
 class StoreSettings(Section):

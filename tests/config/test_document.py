@@ -129,3 +129,7 @@ def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\n")
     assert read(path).data == {"a": 1}
+
+
+def test_brackets_without_end() -> None:
+    assert "nested too deeply" in parsed("a: " + "[" * 20_000).problems[0].message

@@ -82,3 +82,10 @@ def test_what_is_wrong_with_a_variable(variable: str, text: str, told: str) -> N
     assert [problem.file for problem in problems] == [variable]
     assert told in problems[0].message
     assert "canary" not in str(problems[0])
+
+
+def test_a_variable_that_could_mean_two_upstreams_is_refused() -> None:
+    _, _, problems = read({"LEEWARD_UPSTREAMS__A_B__HOST": "x"}, ["a-b", "A.b", "a-b"], SECTIONS)
+    assert [problem.message for problem in problems] == [
+        "could mean A.b or a-b; set it in the file, or rename one of them"
+    ]

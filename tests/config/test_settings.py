@@ -107,3 +107,7 @@ def test_no_rendering_of_the_whole_shows_a_secret() -> None:
     for one in shown:
         assert "canary" not in one
         assert "***" in one
+
+
+def test_a_drain_may_be_none_at_all() -> None:
+    assert settings(server={"drain_timeout": 0}).server.drain_timeout == 0
