@@ -16,7 +16,7 @@ from proxy.core.forwarding import end_to_end
 from proxy.core.message import Headers, Request, lower_name
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z,-]*")
+_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
 # What RFC 9110 §5.5 forbids in a value; a tab is allowed.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_TARGET = re.compile(r"[^\x21-\x7e\x80-\xff]")
@@ -56,7 +56,7 @@ def written(request: Request, length: int | None, *, path: str, authority: str) 
         or fields.count(b"\r") != breaks
         or b"\0" in fields
         or b"" in names
-        or _NAMES.fullmatch(b",".join(names)) is None
+        or _NAMES.fullmatch(b"\n".join(names)) is None
     ):
         raise BadRequestError("A header field holds a byte that cannot be forwarded.")
     return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (

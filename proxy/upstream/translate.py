@@ -73,16 +73,16 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _of_certificate(error: ssl.SSLError) -> bool:
-    reason = str(error.reason or "")
+    reason = str(getattr(error, "reason", None) or "")
     return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
 
 
 def _cause(root: BaseException) -> str:
     match root:
         case ssl.SSLCertVerificationError():
-            return root.verify_message.rstrip(".")
+            return str(getattr(root, "verify_message", "not trusted")).rstrip(".")
         case ssl.SSLError():
-            return (root.reason or "handshake failed").replace("_", " ").lower()
+            return str(getattr(root, "reason", None) or "handshake failed").replace("_", " ").lower()
         case OSError():
             # The error's own text may name an address; its number's text never does.
             return os.strerror(root.errno).lower() if root.errno else "failed"

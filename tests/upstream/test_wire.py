@@ -6,10 +6,14 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.failure import (
     UpstreamProtocolError,
 )
+from proxy.upstream.translate import LIBRARY_ERRORS
+from proxy.upstream.wire import Wire, unread
 from tests.origin import Gate
 from tests.upstream.conftest import EVIL, HEAD, OK, ONCE, Way, whole
 
@@ -140,3 +144,103 @@ async def test_bytes_behind_an_answer_reach_nobody(way: Way, name: str, late: bo
     assert (got.status, got.body) == (200, b"mine")
     first, second = way.origin.hits()
     assert first.connection != second.connection
+
+
+# However the bytes are cut
+
+
+class Nowhere(asyncio.Transport):
+    """A transport that remembers only whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+BODY = b"0123456789" * 3
+CODED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+STREAMS = {
+    "length": HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
+    "chunks": CODED + b"a\r\n0123456789\r\n14\r\n" + BODY[10:] + b"\r\n0\r\n\r\n",
+    + b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n14\r\n"
+    + BODY[10:]
+    + b"\r\n0\r\n\r\n",
+    "trailers": CODED + b"1e\r\n" + BODY + b"\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n",
+    + b"Transfer-Encoding: chunked\r\n\r\n1e\r\n"
+    + BODY
+    + b"\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n",
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 2 + HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
+    "bare line ends": b"HTTP/1.1 200 OK\nContent-Length: 30\n\n" + BODY,
+    "line ends before": b"\r\n" + HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
+}
+
+
+@pytest.mark.parametrize("extra", [b"", b"x", EVIL, b"HTTP/1.1 200 OK\r\n", b"\r\n"])
+@pytest.mark.parametrize("name", STREAMS)
+@given(cuts=st.lists(st.integers(1, 200), max_size=8))
+async def test_however_an_answer_is_cut_it_is_the_same(name: str, extra: bytes, cuts: list[int]) -> None:
+    wire = Wire(asyncio.get_running_loop())
+    transport = Nowhere()
+    wire.connection_made(transport)
+    wire.expect(bodiless=False)
+    raw = STREAMS[name] + extra
+    at = 0
+    for cut in [*sorted(cuts), len(raw)]:
+        if cut > at:
+            wire.data_received(raw[at:cut])
+            at = cut
+    message, payload = await wire.head()
+    assert (message.code, unread(payload), payload.is_eof()) == (200, BODY, True)
+    assert wire.complete()
+    if extra != b"\r\n":  # an empty line between messages means nothing (RFC 9112 §2.2)
+        assert bool(wire.should_close or transport.closed) is bool(extra)
+
+
+@given(raw=st.binary(max_size=300), cut=st.integers(0, 300))
+async def test_no_bytes_break_more_than_their_connection(raw: bytes, cut: int) -> None:
+    wire = Wire(asyncio.get_running_loop())
+    wire.connection_made(Nowhere())
+    wire.expect(bodiless=False)
+    start = HEAD if cut % 2 else b""
+    wire.data_received(start + raw[:cut])
+    wire.data_received(raw[cut:] or b" ")
+    wire.connection_lost(None)
+    try:
+        message, _ = await wire.head()
+    except LIBRARY_ERRORS:
+        return
+    assert message.code >= 200
+
+
+async def test_one_waits_for_a_head_and_is_cancelled() -> None:
+    wire = Wire(asyncio.get_running_loop())
+    wire.connection_made(Nowhere())
+    wire.expect(bodiless=False)
+    task = asyncio.ensure_future(wire.head())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    wire.data_received(OK)
+    assert (await wire.head())[0].code == 200
+
+
+@pytest.mark.parametrize(
+    ("hint", "seconds"),
+    [(None, None), ("timeout=5", 4.0), ("max=100, Timeout = 30", 29.0), ("timeout=0", 0.0), ("max=9", None)],
+)
+async def test_how_long_an_idle_connection_is_kept(hint: str | None, seconds: float | None) -> None:
+    wire = Wire(asyncio.get_running_loop())
+    wire.note_keepalive(hint)
+    assert wire.keeps == seconds
