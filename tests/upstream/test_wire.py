@@ -173,13 +173,7 @@ CODED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAMS = {
     "length": HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
     "chunks": CODED + b"a\r\n0123456789\r\n14\r\n" + BODY[10:] + b"\r\n0\r\n\r\n",
-    + b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n14\r\n"
-    + BODY[10:]
-    + b"\r\n0\r\n\r\n",
     "trailers": CODED + b"1e\r\n" + BODY + b"\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n",
-    + b"Transfer-Encoding: chunked\r\n\r\n1e\r\n"
-    + BODY
-    + b"\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n",
     "interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 2 + HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
     "bare line ends": b"HTTP/1.1 200 OK\nContent-Length: 30\n\n" + BODY,
     "line ends before": b"\r\n" + HEAD + b"Content-Length: 30\r\n\r\n" + BODY,
