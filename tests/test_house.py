@@ -20,7 +20,9 @@ import pytest
 from pydantic import BaseModel
 
 from proxy import auth
+from proxy.cli import COMMANDS
 from proxy.config.loading import load
+from proxy.config.pending import _OF_ALL, _OF_UPSTREAMS
 from proxy.config.settings import Settings
 from proxy.core import failure
 from proxy.core.failure import APIError
@@ -195,6 +197,17 @@ def declared_metrics() -> set[str]:
 def test_metrics_are_listed() -> None:
     listed = {name.removesuffix("_total") for name in table_rows("Metrics")}
     assert declared_metrics() == listed
+
+
+def test_commands_are_listed() -> None:
+    assert {name.removeprefix("leeward ").split()[0] for name in table_rows("Commands")} == set(COMMANDS)
+
+
+def test_what_is_not_in_force_is_listed() -> None:
+    section = text("README.md").partition("## Not in this version")[2].partition("\n## ")[0]
+    assert [
+        path for path in (*_OF_UPSTREAMS, *_OF_ALL) if path[-1] not in section and path[0] not in section
+    ] == []
 
 
 # Settings and credentials
