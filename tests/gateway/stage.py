@@ -13,7 +13,7 @@ from proxy.core.routing import Route
 from proxy.gateway.caching import Caching
 from proxy.gateway.refresh import Refresh
 from proxy.stores.memory import MemoryStore
-from tests.core.caching.samples import SECRET, WALL, Pair, response, route
+from tests.core.caching.samples import SECRET, WALL, Pair, request, response, route
 
 FRESH = ("Cache-Control", "max-age=60")
 
@@ -63,6 +63,7 @@ class Pliable(MemoryStore):
     """A store whose methods a test may replace."""
 
 
+Got = tuple[Response, bytes]
 Reply = Response | APIError | BaseException
 Script = Reply | Callable[[Request], Awaitable[Reply]]
 
@@ -137,3 +138,27 @@ def told(answer: Response) -> str:
 def fresh(*fields: Pair, body: Body | bytes = b"body", status: int = 200) -> Response:
     content = Whole(body) if isinstance(body, bytes) else body
     return response(FRESH, *fields, status=status, body=content)
+
+
+async def callers(stage: Stage, count: int, *asked: Request) -> list[asyncio.Task[Got]]:
+    """So many callers, all waiting for the first one's answer."""
+    wanted = asked or (request(),)
+    stage.gate = stage.gate or asyncio.Event()
+    tasks = [asyncio.create_task(stage.get(wanted[n % len(wanted)])) for n in range(count)]
+    await settle()
+    return tasks
+
+
+def go(stage: Stage) -> None:
+    assert stage.gate is not None
+    stage.gate.set()
+
+
+async def quiet(stage: Stage, tasks: int) -> None:
+    """Nothing is left running, waiting or held."""
+    await settle()
+    assert len(asyncio.all_tasks()) == tasks
+    assert len(stage.refresh) == 0
+    assert len(stage.caching._flights) == 0
+    assert stage.caching._fetching._allowance.held == 0
+    assert stage.errors == []
