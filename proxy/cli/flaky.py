@@ -23,7 +23,7 @@ class Mood:
     latency: tuple[float, float] = (0.08, 0.3)
     unavailable: float = 0.2
     dropped: float = 0.04
-    rate: int = 30
+    rate: int = 36
 
 
 @dataclass(slots=True)

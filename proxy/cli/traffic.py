@@ -68,7 +68,7 @@ def trace(seed: int = 11) -> list[Call]:
     chance = random.Random(seed)  # noqa: S311  (a script of calls)
     calls = [
         Call(at=chance.uniform(0, SPAN), path=f"/products/{int(chance.triangular(1, 12, 1))}")
-        for _ in range(130)
+        for _ in range(170)
     ]
     calls += [Call(at=chance.uniform(0, SPAN), path=f"/orders/{n}") for n in range(30)]
     calls += [Call(at=0.5 + 1.5 * n, path="/rates/eur") for n in range(4) for _ in range(15)]
