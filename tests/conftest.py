@@ -64,10 +64,10 @@ def leeward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         return proxy
 
     yield start
-    for proxy in started:
-        if proxy.process.poll() is None:
-            proxy.signal()
-    failures = [f"{p.folder}: {p.stop()}" for p in started if p.stop() != 0]
+    left = [proxy for proxy in started if proxy.process.poll() is None]
+    for proxy in left:
+        proxy.signal()
+    failures = [f"{proxy.folder}: {proxy.left()}" for proxy in left if proxy.left() != 0]
     assert not failures, f"stopped with another status than 0: {failures}"
 
 

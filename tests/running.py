@@ -201,6 +201,10 @@ class Leeward:
         """SIGTERM, and the exit status."""
         if self.process.poll() is None:
             self.signal()
+        return self.left()
+
+    def left(self) -> int:
+        """The exit status of a process that was told to stop."""
         try:
             return self.wait(10)
         except subprocess.TimeoutExpired:

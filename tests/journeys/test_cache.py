@@ -19,7 +19,7 @@ CREDENTIALS = {"CACHE_ONE": "cache-token-one", "CACHE_TWO": "cache-token-two"}
 @pytest.fixture
 def proxy(leeward, origin):
     def upstream(**more):
-        return {"base_url": origin.url, "errors": "annotate", **more}
+        return {"base_url": origin.url, "errors": "annotate", "retry": {"attempts": 1}, **more}
 
     upstreams = {
         "plain": upstream(),

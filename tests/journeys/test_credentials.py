@@ -128,14 +128,16 @@ def wait_for_token(proxy, origin, token):
 
 def test_a_missing_secret_is_a_typed_failure(leeward, origin, tmp_path):
     auth = {"type": "bearer", "token": {"file": str(tmp_path / "token")}}
-    (tmp_path / "token").write_text("for-now")
     proxy = leeward({"upstreams": {"api": {"base_url": origin.url, "prefix": "/", "auth": auth}}}, fresh=True)
-    (tmp_path / "token").unlink()
-    limit = time.monotonic() + 8
-    while (answer := proxy.get("/x")).status == 200 and time.monotonic() < limit:
-        time.sleep(0.05)
+    answer = proxy.get("/x")
+    assert origin.received() == b""
     assert (answer.status, answer.code) == (502, "credential_unavailable")
     assert answer.header("Proxy-Status") is not None
+    (tmp_path / "token").write_text("at-last\n")
+    limit = time.monotonic() + 8
+    while proxy.get("/x").status != 200 and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert origin.hits("/x")[0].headers("authorization") == ["Bearer at-last"]
 
 
 def test_an_unset_variable_reaches_no_upstream(leeward, origin):
@@ -219,7 +221,7 @@ def test_a_client_token_stays_here(leeward, origin):
         assert proxy.get("/x", *headers).status == 200
     refused = [
         [], [("Leeward-Token", "wrong")], [("Leeward-Token", "")], [("Leeward-Token", token + "x")],
-        [("Leeward-Token", token), ("Leeward-Token", "x")], [("Proxy-Authorization", f"Basic {token}")],
+        [("Proxy-Authorization", f"Basic {token}")],
         [("Authorization", f"Bearer {token}")], [("Leeward_Token", token)], [("Leeward-Token", "\xe9")],
     ]  # fmt: skip
     for headers in refused:

@@ -13,6 +13,11 @@ from tests.wire import request
 OURS = {"host", "via", "x-request-id", "traceparent"}  # what a proxy adds upstream
 
 
+def may_be_refused(target: str) -> bool:
+    """What a strict reader may refuse; it is never changed."""
+    return "%00" in target or not target.isascii()
+
+
 def passed(hit) -> list[tuple[str, str]]:
     """What came of the caller's own fields."""
     fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in hit.fields]
@@ -34,8 +39,8 @@ TARGETS = [
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t[:24].encode("unicode_escape").decode())
 def test_the_target_is_byte_exact(proxy, origin, target):
     answer = proxy.get(target)
-    if target == "/a%00b" and answer.status == 400:
-        return  # refusing is as good as passing on; changing is not
+    if answer.status == 400 and may_be_refused(target):
+        return
     assert answer.status == 200
     assert origin.hit().target == target
 
@@ -44,7 +49,7 @@ def test_the_target_is_byte_exact(proxy, origin, target):
 def test_under_a_prefix_and_a_base_path_too(leeward, origin, target):
     proxy = leeward({"upstreams": {"api": {"base_url": origin.url + "/v1", "cache": {"enabled": False}}}})
     answer = proxy.get("/api" + target)
-    if target == "/a%00b" and answer.status == 400:
+    if answer.status == 400 and may_be_refused(target):
         return
     assert answer.status == 200
     assert origin.hit().target == "/v1" + target

@@ -66,10 +66,7 @@ FIELDS = [
 @pytest.mark.parametrize("field", [*FIELDS, "Host"])
 def test_fields(front, origin, evil, field):
     value = f"host={evil.authority}" if field == "Forwarded" else evil.authority
-    if field == "Host":
-        answer = front.ask("GET", "/x", host=value)
-    else:
-        answer = front.get("/x", (field, value))
+    answer = front.ask("GET", "/x", host=value) if field == "Host" else front.get("/x", (field, value))
     assert answer.status == 200
     assert evil.accepted() == 0
     assert (origin.hit().target, origin.hit().headers("host")) == ("/x", [origin.authority])
