@@ -110,7 +110,7 @@ class Fetching:
 
     def _moment(self, exchange: Exchange, began: float) -> Moment:
         # An answer is as old as the attempt that brought it, not as all the tries before.
-        sent = max([began, *(attempt.started for attempt in exchange.attempts[-1:])])
+        sent = exchange.attempts[-1].started if exchange.attempts else began
         return Moment(sent=sent, received=self._clock.now(), wall=self._clock.wall())
 
     def _receive(

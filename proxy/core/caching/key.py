@@ -18,7 +18,7 @@ from hashlib import blake2b
 from proxy.core.caching.policy import Scope
 from proxy.core.message import Request
 from proxy.core.reason import Reason
-from proxy.core.routing import Route
+from proxy.core.routing import Origin, Route
 
 # Who is asking, or a field that servers are known to read behind a cache's back: a name with one of
 # these words, underscores read as hyphens.
@@ -79,19 +79,20 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         return Bypass(reason=next(reason for name, reason in _NOT_KEYED.items() if name in names))
     target = keyed_target(request.target, policy.key.ignore_query)
     parts = [
-        *(b"key", route.name.encode(), *(origin.url.encode() for origin in route.origins), b""),
+        *(b"key", route.name.encode(), _urls(route.origins)),
         route.injector.identity().encode(),
         b"GET" if safe else method.encode("utf-8", "surrogatepass"),
         target.encode("utf-8", "surrogatepass"),
         b"" if content is None or safe else content,
     ]
     shared = policy.scope is Scope.SHARED
-    for name in sorted(names):
+    chosen = [name for name in names if _tells(name) or name in policy.key.headers]
+    for name in sorted(chosen):
         # A shared cache decides about Authorization by what the answer says (RFC 9111 §3.5).
-        if (_tells(name) and not (shared and name == "authorization")) or name in policy.key.headers:
+        if not shared or name != "authorization" or name in policy.key.headers:
             values = headers.all(name)
-            parts += (name.encode("utf-8", "surrogatepass"), len(values).to_bytes(4, "big"))
-            parts += (value.encode("utf-8", "surrogatepass") for value in values)
+            parts += (name.encode("latin-1"), b"%d" % len(values))
+            parts += (value.encode("latin-1") for value in values)
     return Key(
         primary=digest(parts, secret=secret),
         place=place(route.name, target, secret=secret),
@@ -102,11 +103,8 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
 
 def digest(parts: Iterable[bytes], *, secret: bytes) -> bytes:
     """32 bytes that stand for these parts and no other sequence of parts."""
-    hashed = blake2b(digest_size=32, key=secret)
-    for part in parts:
-        hashed.update(len(part).to_bytes(8, "big"))
-        hashed.update(part)
-    return hashed.digest()
+    joined = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return blake2b(joined, digest_size=32, key=secret).digest()
 
 
 def place(upstream: str, target: str, *, secret: bytes) -> bytes:
@@ -122,6 +120,11 @@ def keyed_target(target: str, ignored: tuple[str, ...]) -> str:
         return target
     kept = [pair for pair in query.split("&") if pair.partition("=")[0] not in ignored]
     return f"{path}{mark}{'&'.join(kept)}" if kept else path
+
+
+@lru_cache(maxsize=1024)
+def _urls(origins: tuple[Origin, ...]) -> bytes:
+    return b" ".join(origin.url.encode() for origin in origins)
 
 
 @lru_cache(maxsize=4096)
