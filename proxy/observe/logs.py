@@ -18,11 +18,11 @@ import structlog
 
 from proxy.core.exchange import Attempt, Exchange
 from proxy.core.message import Headers
-from proxy.observe.redaction import Redaction
+from proxy.observe.redaction import KEPT_BODY, Excerpt, Redaction
 from proxy.observe.sampling import Sampling
 
 Layout = Literal["auto", "console", "json"]
-MOST_BODY = 500  # bytes
+MOST_BODY = KEPT_BODY  # bytes of a body that an exchange keeps for us, where log.bodies asks for it
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _TEXTUAL = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
 
@@ -88,7 +88,8 @@ class Sink:
             told = event.pop("exc_info", None)
             if told:
                 event["exception"] = trace(told)
-            event = {"timestamp": "", "level": level, **self._redaction(None, level, event)}
+            first = {"timestamp": "", "level": level, "event": ""}
+            event = {**first, **self._redaction(None, level, event)}
             event = self._stamp(None, level, event)
             if self._console:
                 event = _spoken(event)
@@ -229,14 +230,14 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _text(body: bytes, headers: Headers | None) -> str:
-    """The first bytes of a text body; of any other only that it is there."""
+def _text(body: bytes, headers: Headers | None) -> Excerpt | str:
+    """What is kept of a text body; of any other only that it is there."""
     kind = ((headers.get("content-type") if headers else None) or "").lower()
     encoded = bool(headers and (headers.get("content-encoding") or "identity").strip().lower() != "identity")
     plain = kind.startswith(_TEXTUAL) or kind.partition(";")[0].strip().endswith(("+json", "+xml"))
     if encoded or not (plain or (not kind and b"\0" not in body)):
         return "(not text)"
-    return body[:MOST_BODY].decode("utf-8", "replace")
+    return Excerpt(body)
 
 
 def _spoken(event: Mapping[str, Any]) -> MutableMapping[str, Any]:

@@ -8,15 +8,22 @@ dropped, not shown.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 from proxy.core.message import Headers
 
 MASK = "***"
+SHOWN_BODY = 500  # bytes
+# What has to be at hand to show that much: as long a secret as a request head may carry can begin in the
+# last byte shown, and is only recognised whole.
+KEPT_BODY = SHOWN_BODY + 16 * 1024
 MOST_TEXT = 8192  # characters of one field; a traceback may have four times as many
 _MOST_ITEMS = 200
 _MOST_DEPTH = 6
@@ -69,6 +76,13 @@ _PARAMETER = re.compile(
 _WRITTEN_APART = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The first KEPT_BODY bytes of a text body; SHOWN_BODY of them are shown."""
+
+    data: bytes
+
+
 class Redaction:
     """A structlog processor. `mask` replaces the registered secrets in a text."""
 
@@ -118,11 +132,23 @@ class Redaction:
             return value
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, Excerpt):
+            return self._excerpt(value.data[:KEPT_BODY])
         if isinstance(value, Headers):
             value = _grouped(value)
         if isinstance(value, Mapping | list | tuple | AbstractSet):
             return self._several(value, depth + 1) if depth < _MOST_DEPTH else "…"
         return self.text(_said(value))
+
+    def _excerpt(self, data: bytes) -> str:
+        decoded = codecs.getincrementaldecoder("utf-8")("replace")
+        alone = self._mask(decoded.decode(data[:SHOWN_BODY]))
+        whole = self._mask(data.decode("utf-8", "replace"))
+        # Both begin alike, up to a secret that goes on after what is shown and is only masked in the whole.
+        if whole.startswith(alone):
+            return self.text(alone)
+        alike = next(at for at, pair in enumerate(zip_longest(alone, whole)) if pair[0] != pair[1])
+        return self.text(alone[:alike] + MASK)
 
     def _several(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):

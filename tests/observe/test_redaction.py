@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.message import Headers
-from proxy.observe.redaction import MASK, MOST_TEXT, Redaction, by_name, secret_name
+from proxy.observe.redaction import (
+    KEPT_BODY,
+    MASK,
+    MOST_TEXT,
+    SHOWN_BODY,
+    Excerpt,
+    Redaction,
+    by_name,
+    secret_name,
+)
 
 CANARY = "c4naryValue"
 
@@ -87,6 +96,29 @@ def test_a_long_text_is_masked_before_it_is_cut() -> None:
     told = redacted(event=text)["event"]
     assert "regi" not in told
     assert len(told) < MOST_TEXT + 100
+
+
+@pytest.mark.parametrize("length", [8, 600, 2000, 16_000])
+@pytest.mark.parametrize("before", ["x", "é"])
+@pytest.mark.parametrize("start", [0, 1, 250, 485, 495, 499])
+def test_a_body_cut_within_a_secret_shows_no_part_of_it(length: int, before: str, start: int) -> None:
+    secret = ("Zq7" * length)[:length]
+    redaction = Redaction(lambda text: text.replace(secret, MASK))
+    body = (before * start + secret + before * 40_000).encode()
+    told = redaction(None, "info", {"body": Excerpt(body[:KEPT_BODY])})["body"]
+    assert "Z" not in told
+    assert len(told) <= SHOWN_BODY + len(MASK)
+    shown = min(start, SHOWN_BODY // len(before.encode()))
+    assert told.startswith(before * shown)
+
+
+def test_a_short_body_is_shown_whole_and_a_long_ones_first_part() -> None:
+    assert redacted(body=Excerpt(b"all of it")) == {"body": "all of it"}
+    assert redacted(body=Excerpt(b"a" * 700)) == {"body": "a" * SHOWN_BODY}
+    assert redacted(body=Excerpt(b"a" * 70_000)) == {"body": "a" * SHOWN_BODY}
+    assert redacted(body=Excerpt("é".encode() * 70_000)) == {"body": "é" * 250}
+    assert redacted(body=Excerpt(b"registered" * 7_000))["body"].strip("*") == ""
+    assert redacted(body=Excerpt(b"\xff" * 3)) == {"body": "\ufffd" * 3}
 
 
 @pytest.mark.parametrize(
