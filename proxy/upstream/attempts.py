@@ -87,9 +87,9 @@ class Attempts:
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
-        deadline = self.clock.now() + route.timeouts.total
         request, keyed = _keyed(request, route.retry.idempotency_key)
         body = await prepared(request.body, route.retry.max_replay_body)
+        deadline = self.clock.now() + route.timeouts.total
         trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
         client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
         answer = await client.request(request.method, route.origins[0].url)
@@ -190,8 +190,14 @@ class _Trial(RetryOptionsBase):
             raise
         finally:
             attempt.seconds = clock.now() - attempt.started
-        attempt.status = response.status
-        if self._again(number, attempt, f"{response.status // 100}xx", response.status, response.headers):
+        attempt.status = status = response.status
+        outcome = f"{status // 100}xx"
+        if status < _FIRST_FAILURE:  # most answers: nothing is to be decided
+            attempt.outcome = outcome
+            attempt.seconds = clock.now() - attempt.started
+            self._decision = None
+            self._tell(attempt)
+        elif self._again(number, attempt, outcome, status, response.headers):
             response.body.close()
         return _Answer(method, response)
 
@@ -214,14 +220,11 @@ class _Trial(RetryOptionsBase):
             chance=owner.chance(),
             wall=owner.clock.wall(),
         )
-        match decision:
-            case Again(after=after, reason=reason):
-                attempt.wait = after
-                attempt.reason = reason
-            case Stop(reason=reason):
-                # A success needs no reason why it was not repeated.
-                if not isinstance(cause, int) or cause >= _FIRST_FAILURE:
-                    attempt.reason = reason
-        for observer in owner.observers:
-            observer.attempted(self._exchange, attempt)
+        attempt.reason = decision.reason
+        attempt.wait = decision.after if isinstance(decision, Again) else None
+        self._tell(attempt)
         return isinstance(decision, Again)
+
+    def _tell(self, attempt: Attempt) -> None:
+        for observer in self._owner.observers:
+            observer.attempted(self._exchange, attempt)

@@ -74,6 +74,8 @@ class Upload:
                     # Lets an answer in before a write can fail and take it away.
                     await asyncio.sleep(0)
                 wire.write(framed[start : start + _PIECE])
+                if left == 0 and start + _PIECE >= len(framed):
+                    return  # the answer may come before this task runs again: all is said
                 await wire.drain()
                 patience.renew(attempt)
         if left is None:

@@ -44,6 +44,10 @@ def unread(payload: StreamReader) -> bytes:
     """What of a body is here already, also where its end will never come."""
     if payload is EMPTY_PAYLOAD or not payload._buffer:  # noqa: SLF001 - there is no public way to look
         return b""
+    if payload.is_eof() and not payload._buffer_offset:  # noqa: SLF001 - all is here, nothing to resume
+        data = b"".join(payload._buffer)  # noqa: SLF001 - as above
+        payload._buffer.clear()  # noqa: SLF001 - as above
+        return data
     return payload._read_nowait(-1)  # noqa: SLF001 - the public one raises before it gives
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.failure import BadRequestError
@@ -75,6 +75,7 @@ def test_a_target_is_one_word(target: str) -> None:
         head("GET", target)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8)), max_size=5))
 def test_a_head_has_as_many_lines_as_it_has_fields(fields: list[tuple[bytes, bytes]]) -> None:
     try:

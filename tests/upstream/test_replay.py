@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.failure import BadRequestError
@@ -19,6 +19,7 @@ async def everything(body: Whole | Replay) -> list[bytes]:
     return pieces
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(st.binary(min_size=1, max_size=9), max_size=9),
     cut=st.integers(0, 10),

@@ -92,3 +92,26 @@ async def test_an_upload_is_pulled_no_faster_than_the_upstream_takes_it(way: Way
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("length", [None, 300_000])
+async def test_an_answer_to_a_whole_request_keeps_the_connection(way: Way, length: int | None) -> None:
+    way.origin.on("/x").raw(OK)
+    for _ in range(5):
+        got = await way.ask("PUT", body=Pieces(b"x" * 100_000, b"x" * 200_000, length=length))
+        assert (got.body, way.counts) == (b"ok", (0, 1))
+    assert len({hit.connection for hit in way.origin.hits()}) == 1
+
+
+async def test_a_body_of_known_length_is_not_asked_for_its_end(way: Way) -> None:
+    """Callers on a slow line take a while to say that there is no more."""
+
+    class Silent(Pieces):
+        async def read(self) -> bytes:
+            if not self.left:
+                await asyncio.Event().wait()
+            return await super().read()
+
+    way.origin.on("/x").raw(OK)
+    got = await way.ask("PUT", body=Silent(b"x" * 100_000, b"x" * 100_000, length=200_000))
+    assert (got.body, way.counts) == (b"ok", (0, 1))

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.failure import (
@@ -182,6 +182,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("extra", [b"", b"x", EVIL, b"HTTP/1.1 200 OK\r\n", b"\r\n"])
 @pytest.mark.parametrize("name", STREAMS)
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(1, 200), max_size=8))
 async def test_however_an_answer_is_cut_it_is_the_same(name: str, extra: bytes, cuts: list[int]) -> None:
     wire = Wire(asyncio.get_running_loop())
@@ -201,6 +202,7 @@ async def test_however_an_answer_is_cut_it_is_the_same(name: str, extra: bytes, 
         assert bool(wire.should_close or transport.closed) is bool(extra)
 
 
+@settings(deadline=None)
 @given(raw=st.binary(max_size=300), cut=st.integers(0, 300))
 async def test_no_bytes_break_more_than_their_connection(raw: bytes, cut: int) -> None:
     wire = Wire(asyncio.get_running_loop())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.failure import (
@@ -145,6 +145,7 @@ def test_backoff_is_full_jitter() -> None:
     assert decided(500, chance=0.5, attempt=2) == Again(after=0.2, reason=Reason.STATUS)
 
 
+@settings(deadline=None)
 @given(
     cause=st.one_of(st.integers(200, 599), st.sampled_from([UNSENT, DROPPED, LATE])),
     method=st.sampled_from(["GET", "PUT", "POST", "PATCH", "BREW"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.message import Headers
@@ -51,17 +51,20 @@ def test_what_the_upstream_says(headers: tuple[tuple[str, str], ...], seconds: f
     assert told(fields, WALL) == seconds
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.floats(0, 4e9))
 def test_no_text_raises(value: bytes, wall: float) -> None:
     found = told(Headers([(b"Retry-After", value)]), wall)
     assert found is None or found >= 0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6), CHANCES)
 def test_a_told_wait_is_never_shortened_and_little_lengthened(seconds: float, chance: float) -> None:
     assert seconds <= spread(seconds, chance) <= seconds + 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), CHANCES, st.floats(0, 60), st.floats(1, 10), st.floats(0, 60))
 def test_full_jitter_is_bounded(
     attempt: int, chance: float, initial: float, factor: float, most: float
