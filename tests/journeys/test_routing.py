@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.origin import Origin, closed_port
-
-
-@pytest.fixture
-def second():
-    with Origin() as origin:
-        yield origin
+from tests.origin import Origin
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +91,6 @@ def test_what_only_looks_like_a_prefix_goes_nowhere(proxy, places, target):
     answer = proxy.ask("GET", target)
     assert (answer.status, answer.code) in [(404, "no_route"), (400, "bad_request")]
     assert reached(places) == []
-
-
-def test_the_next_base_url_when_the_first_is_down(leeward, origin, second):
-    dead = f"http://127.0.0.1:{closed_port()}"
-    proxy = leeward(
-        {"upstreams": {"api": {"base_url": [dead, second.url, origin.url], "prefix": "/"}}}, fresh=True
-    )
-    answer = proxy.get("/x")
-    assert (answer.status, second.count("/x"), origin.count("/x")) == (200, 1, 0)
-    assert second.hit("/x").headers("Host") == [second.authority]
 
 
 def test_rules_override(leeward, origin):

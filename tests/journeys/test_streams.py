@@ -55,16 +55,19 @@ def test_a_piece_arrives_while_the_next_is_held_back(proxy, origin, kind):
     assert answer.framing == ("length" if kind == "length" else "chunked")
 
 
-def test_an_upload_streams(proxy, origin):
-    origin.on("/up").early(200, b"seen", then="keep")
-    with proxy.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc") as wire:
-        assert origin.wait_for("/up")[0].complete is False
+@pytest.mark.parametrize("first", [3, 100_000, 3_000_000])
+def test_an_upload_streams(proxy, origin, first):
+    """The upstream sees the first part while the caller still holds the second back."""
+    start = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (first + 3)
+    with proxy.send(start + b"a" * first) as wire:
+        hit = origin.wait_for("/up", timeout=5)[0]
+        limit = time.monotonic() + 5
+        while hit.size < first and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert (hit.size, hit.complete) == (first, False)
         wire.send(b"def")
-        assert wire.read().body == b"seen"
-    limit = time.monotonic() + 5
-    while not origin.hit("/up").complete and time.monotonic() < limit:
-        time.sleep(0.01)
-    assert origin.hit("/up").body == b"abcdef"
+        assert wire.read().status == 200
+    assert (hit.size, hit.complete) == (first + 3, True)
 
 
 @pytest.fixture

@@ -46,10 +46,11 @@ def test_fields_that_may_change_the_answer(proxy, origin, path, name):
         )
     )
     evil = (name, UNKEYED[name])
-    assert proxy.get(path, evil).body == b"evil"
-    assert proxy.get(path).body == b"good"
-    assert proxy.get(path, evil).body == b"evil"
-    assert proxy.get(path).body == b"good"
+    received = proxy.get(path, evil).body
+    assert received == b"evil" or origin.hit().header(name) is None  # not forwarding it is as good
+    for _ in range(2):
+        assert proxy.get(path).body == b"good"
+        assert proxy.get(path, evil).body == received
 
 
 def test_a_get_with_a_body_neither_reads_nor_fills(proxy, origin, path):
@@ -100,7 +101,7 @@ def test_errors_are_not_kept_without_a_word_of_the_origin(proxy, origin, path, s
 
 
 def test_own_failures_are_not_kept(proxy, origin, path):
-    origin.on(path).drop().reply(200, b"fine", [FRESH])
+    origin.on(path).raw(b"garbage\r\n\r\n", then="close").reply(200, b"fine", [FRESH])
     assert proxy.get(path).status == 502
     assert proxy.get(path).body == b"fine"
 
