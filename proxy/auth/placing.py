@@ -71,7 +71,8 @@ def with_parameter(request: Request, name: str, value: str, replaced: frozenset[
 
 
 def _is_twin(name: bytes, replaced: frozenset[str]) -> bool:
-    return lower_name(name).replace("_", "-") in replaced
+    lowered = lower_name(name)
+    return lowered in replaced or (b"_" in name and lowered.replace("_", "-") in replaced)
 
 
 def _parameter_name(piece: str) -> bytes:

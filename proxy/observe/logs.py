@@ -113,7 +113,7 @@ class Bridge(logging.Handler):
 
     def __init__(self, sink: Sink, sampling: Sampling) -> None:
         super().__init__()
-        self._sink = sink
+        self.sink = sink
         self._sampling = sampling
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -129,7 +129,7 @@ class Bridge(logging.Handler):
                 event["left_out"] = left_out
         if record.exc_info:
             event["exc_info"] = record.exc_info
-        self._sink.write(self._sink.rendered(None, record.levelname.lower(), event))
+        self.sink.write(self.sink.rendered(None, record.levelname.lower(), event))
 
 
 class Said:
@@ -151,7 +151,7 @@ class Said:
 
 
 class AccessLog:
-    """A core.ports.Observer: one line a request when it is closed.
+    """A core.ports.Observer: one line a request when it is closed; silent until `configure` was called.
 
     At level debug also the headers; bodies where the exchange kept them, which `log.bodies` decides.
     """
@@ -163,9 +163,14 @@ class AccessLog:
         """Attempts are told with their request."""
 
     def closed(self, exchange: Exchange) -> None:
-        logger = structlog.get_logger().bind()
-        if logger.is_enabled_for(logging.INFO):
-            logger.info("request", **line(exchange, headers=logger.is_enabled_for(logging.DEBUG)))
+        root = logging.getLogger()
+        if root.level > logging.INFO:
+            return
+        # Straight to the sink: this is the one line that is written for every request.
+        event = {"event": "request", **line(exchange, headers=root.level <= logging.DEBUG)}
+        for handler in root.handlers:
+            if isinstance(handler, Bridge):
+                handler.sink.write(handler.sink.rendered(None, "info", event))
 
 
 def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
