@@ -29,6 +29,7 @@ from proxy.gateway.verdicts import Verdicts
 
 Fetch = Callable[[Request], Awaitable[Response]]
 
+_NO_CONTENT = 204
 _NOT_MODIFIED = 304
 _FIRST_SERVER_FAILURE = 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
@@ -241,6 +242,8 @@ def _unconditional(request: Request) -> Request:
 
 def _length(response: Response) -> int | None:
     """The content's length as the head announces it."""
+    if response.status == _NO_CONTENT:
+        return 0
     text = response.headers.get("content-length")
     if text is not None and text.isascii() and text.isdigit():
         return int(text)

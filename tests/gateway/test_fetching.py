@@ -87,6 +87,22 @@ async def test_when_all_have_left_the_upstream_is_closed_and_nothing_kept() -> N
     await quiet(stage, before)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [response(cc("max-age=60"), status=204), fresh(("Content-Length", "0"), body=Pipe(None, length=0))],
+)
+async def test_an_answer_without_content_is_kept_although_nobody_reads_it(answer: Response) -> None:
+    stage = Stage()
+    before = len(asyncio.all_tasks())
+    stage.script.append(answer)
+    (await stage.ask(request()))[0].body.close()
+    await settle()
+    again, _ = await stage.ask(request())
+    assert told(again) == "leeward; hit; ttl=60"
+    assert again.status == answer.status
+    await quiet(stage, before)
+
+
 async def test_a_cut_body_fails_every_reader_and_is_never_a_hit() -> None:
     stage = Stage()
     source = Pipe(b"one")
