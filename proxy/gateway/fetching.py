@@ -138,6 +138,8 @@ class Fetching:
         entry = admitted.entry
         self._verdicts.forget(flight.id)
         body = self._fill(call, flight, entry, response, length=length, room=room)
+        if flight.doomed():
+            call.note(Verdict.MISS, Reason.CHANGED_MEANWHILE)
         line = status.forwarded(
             decision.reason,
             status=response.status,

@@ -18,6 +18,7 @@ from proxy.core.message import Body
 from proxy.gateway.refresh import Refresh
 
 WINDOW = 1024 * 1024  # bytes held beyond the slowest reader of what is not kept
+_PIECE = 64  # what the interpreter needs for a piece beside its bytes: tiny pieces are not free
 
 
 class Allowance:
@@ -132,18 +133,21 @@ class Fill:
 
     def _push(self, chunk: bytes) -> None:
         if self._pending is None:
-            over = self._allowance.held + len(chunk) > self._allowance.most
+            cost = len(chunk) + _PIECE
+            over = self._allowance.held + cost > self._allowance.most
             self.outgrown = self._total > self._limit
-            if self.outgrown or over:
+            # Held in pieces much smaller than usual, it would take many times its size.
+            crumbs = self._held > 2 * self._limit
+            if self.outgrown or over or crumbs:
                 self.slide()
             else:
-                self._allowance.held += len(chunk)
-                self._allowed += len(chunk)
+                self._allowance.held += cost
+                self._allowed += cost
         self._append(chunk)
 
     def _append(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
-        self._held += len(chunk)
+        self._held += len(chunk) + _PIECE
         if self._pending is not None:
             self._pending.append(len(self._readers))
         self._wake()
@@ -190,7 +194,7 @@ class Fill:
             return
         while pending and pending[0] == 0:
             pending.popleft()
-            self._held -= len(chunks.popleft())
+            self._held -= len(chunks.popleft()) + _PIECE
             self._first += 1
         if self._held <= WINDOW:
             self._room.set()

@@ -61,7 +61,7 @@ class Pipeline:
             return Response(
                 status=response.status, reason=response.reason, headers=headers, body=response.body
             )
-        body = await _at_most(response, problem.MOST_ORIGINAL)
+        body = await _at_most(response, problem.MOST_READ)
         told = problem.upstream_failure(
             name=route.name,
             status=response.status,

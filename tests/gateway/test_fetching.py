@@ -8,6 +8,7 @@ from proxy.core.caching.policy import CachePolicy
 from proxy.core.exchange import Verdict
 from proxy.core.failure import APIError, InternalError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Request, Response, Whole
+from proxy.core.reason import Reason
 from tests.core.caching.samples import Pair, request, response, route
 from tests.gateway.stage import Pipe, Stage, callers, fresh, go, quiet, settle, told, whole
 
@@ -40,6 +41,7 @@ async def test_a_thousand_callers_one_fetch() -> None:
         "leeward; fwd=uri-miss; fwd-status=200; collapsed; ttl=60"
     }
     assert [e.verdict for e in stage.exchanges] == [Verdict.MISS, *[Verdict.COALESCED] * 1000]
+    assert {e.reason for e in stage.exchanges} == {Reason.URI_MISS, Reason.COALESCED}
     assert got[1][0].headers.get("age") == "0"
     await quiet(stage, before)
 
@@ -273,9 +275,10 @@ async def test_too_large_by_its_announcement() -> None:
     stage = Stage(route(CachePolicy(max_entry_bytes=2000)))
     body = Pipe(b"x" * 3000, None, length=3000)
     stage.script.append(fresh(body=body))
-    answer, _ = await stage.ask(request())
+    answer, exchange = await stage.ask(request())
     assert answer.body is body
     assert told(answer).endswith("detail=too-large")
+    assert exchange.reason is Reason.TOO_LARGE
 
 
 async def test_too_large_by_its_bytes() -> None:
@@ -318,6 +321,7 @@ async def test_a_change_before_the_head_is_not_lost() -> None:
     got = await asyncio.gather(*tasks)
     assert [body for _, body in got] == [b"old", b"old"]
     assert told(got[0][0]) == "leeward; fwd=uri-miss; fwd-status=200; ttl=60; detail=changed-meanwhile"
+    assert stage.exchanges[0].reason is Reason.CHANGED_MEANWHILE
     assert (await stage.get(request()))[1] == b"new"
 
 
