@@ -105,7 +105,9 @@ class Arriving:
             # The upstream wants no more of the request, and the next one cannot follow half of it.
             self._upload.cancel()
             self._wire.abort()
-        self._connection.release()
+            self._connection.close()
+        else:
+            self._connection.release()
 
     def _abandon(self) -> None:
         self._over = True

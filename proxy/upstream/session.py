@@ -215,9 +215,10 @@ class _Talk:
         wire.note_keepalive(message.headers.get("Keep-Alive"))
         if wire.complete():
             whole = Whole(unread(payload))
-            if unfinished is not None:
-                wire.abort()
-            connection.release()
+            if unfinished is None:
+                connection.release()
+            else:
+                self._abort()
             return whole
         length = headers.get("content-length")
         streams = length is None or (headers.get("content-type") or "").lower().startswith(

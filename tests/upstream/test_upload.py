@@ -115,3 +115,54 @@ async def test_a_body_of_known_length_is_not_asked_for_its_end(way: Way) -> None
     way.origin.on("/x").raw(OK)
     got = await way.ask("PUT", body=Silent(b"x" * 100_000, b"x" * 100_000, length=200_000))
     assert (got.body, way.counts) == (b"ok", (0, 1))
+
+
+BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda"
+
+
+class Held(Pieces):
+    """Holds its second piece back until it is released."""
+
+    def __init__(self, *pieces: bytes | BaseException) -> None:
+        super().__init__(*pieces)
+        self.released = asyncio.Event()
+
+    async def read(self) -> bytes:
+        if self.pulled == 1:
+            await self.released.wait()
+        return await super().read()
+
+
+async def test_a_caller_that_breaks_off_while_the_answer_streams(way: Way) -> None:
+    way.origin.on("/x").raw(BEGUN, then="drain", read_body=False)
+    body = Held(b"one", BadRequestError("the caller left"))
+    got = await way.open("POST", body=body)
+    assert got.response is not None
+    assert await got.response.body.read() == b"da"
+    body.released.set()
+    with pytest.raises(BadRequestError, match="the caller left"):
+        await got.response.body.read()
+    hit = way.origin.hit()
+    assert await asyncio.to_thread(hit.gone.wait, 5)
+    assert (hit.complete, way.counts) == (False, (0, 0))
+
+
+async def test_an_answer_that_ends_before_the_request_does(way: Way) -> None:
+    gate = Gate()
+    way.origin.on("/x").raw(BEGUN, gate, b"ta", then="drain", read_body=False)
+    got = await way.open("POST", body=Held(b"one", b"two"))
+    assert got.response is not None
+    gate.open()
+    assert await whole(got.response) == b"data"
+    assert (way.origin.hit().complete, way.counts) == (False, (0, 0))
+
+
+async def test_an_answer_given_up_stops_the_upload(way: Way) -> None:
+    before = asyncio.all_tasks()
+    way.origin.on("/x").raw(BEGUN, then="drain", read_body=False)
+    got = await way.open("POST", body=Held(b"one", b"two"))
+    assert got.response is not None
+    got.response.body.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (asyncio.all_tasks() - before, way.counts) == (set(), (0, 0))
