@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
 
-import structlog
-
 from proxy import __version__
 from proxy.auth.basic import Basic
 from proxy.auth.bearer import Bearer
 from proxy.auth.header import Header
 from proxy.auth.none import NoCredential
 from proxy.auth.query import Query
+from proxy.auth.veil import Veil
 from proxy.config import credentials
 from proxy.config.certificates import for_upstream
 from proxy.config.routes import UpstreamSettings
@@ -37,6 +37,8 @@ from proxy.stores.memory import MemoryStore
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.session import Session
 
+# The standard library's loggers lead into the one sink, which samples what repeats.
+_LOGGER = logging.getLogger("leeward")
 _FILES_EVERY = 1.0  # seconds between two looks at the files that hold secrets
 _LAST_GRACE = 0.5  # seconds for background tasks when everything else has ended
 
@@ -87,10 +89,16 @@ async def build(settings: Settings) -> Runtime:
     table = Table(routes)
     clock = MonotonicClock()
 
+    token = settings.server.client_token
+    veil = Veil("client token", salt)
+
     def mask(text: str) -> str:
+        if token is not None:
+            with suppress(CredentialError):
+                veil.hide(token.reveal())
         for configured in routes:
             text = configured.injector.mask(text)
-        return text
+        return veil.mask(text)
 
     logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask)
     metrics = Metrics(__version__, [configured.name for configured in routes])
@@ -105,8 +113,7 @@ async def build(settings: Settings) -> Runtime:
         on_evict=metrics.evicted,
     )
     metrics.watch_store("memory", store.usage)
-    log = structlog.get_logger()
-    refresh = Refresh(on_error=lambda error: log.error("a background task failed", exc_info=error))
+    refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
     contexts = {
         name: for_upstream(upstream.tls)
         for name, upstream in settings.upstreams.items()
@@ -125,7 +132,7 @@ async def build(settings: Settings) -> Runtime:
         store=store,
         session=session,
         refresh=refresh,
-        bug=lambda request, error: log.error("a request failed by our fault", id=request, exc_info=error),
+        bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
     await asyncio.to_thread(_warm, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def run(
 
     Example: leeward run --upstream https://api.github.com --token-env GITHUB_TOKEN --ttl 60s
     """
+    gc.disable()  # what a start makes lives as long as the process: looking through it finds nothing
     from proxy.config.loading import find, load, single_upstream
     from proxy.config.problems import ConfigError
 
@@ -58,7 +60,7 @@ def run(
 
 def _serve(loaded: Loaded) -> int:
     """Runs until told to stop; the exit code."""
-    import structlog
+    import logging
 
     from proxy.config.certificates import CertificateError
     from proxy.server.worker import ListenError, Worker
@@ -66,7 +68,10 @@ def _serve(loaded: Loaded) -> int:
 
     def ready(proxy: str, admin: str) -> None:
         for warning in loaded.warnings:
-            structlog.get_logger().warning("configuration", problem=str(warning))
+            logging.getLogger("leeward").warning("%s", warning)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
         print(f"leeward ready: {proxy} admin {admin}", flush=True)
 
     try:

@@ -17,7 +17,9 @@ from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.message import Headers, Response, Whole
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ORIGINAL = 64 * 1024  # bytes of an upstream's error body that are read and shown
+MOST_ORIGINAL = 64 * 1024  # bytes of an upstream's error body that are shown
+# A little more is read: a secret that lies across the cut is recognised only where it is whole.
+MOST_READ = MOST_ORIGINAL + 16 * 1024
 _MOST_DETAIL = 1000  # characters
 _HTTP_STATUSES = range(100, 600)
 
@@ -133,7 +135,7 @@ def upstream_failure(
 ) -> tuple[APIError, Any] | None:
     """An upstream's status and error body as a failure and its `original`; None where it is no failure.
 
-    `body` is at most MOST_ORIGINAL bytes as they came, `retry_after` seconds.
+    `body` is at most MOST_READ bytes as they came, `retry_after` seconds.
     """
     failure_class = of_status(status)
     if failure_class is None:
@@ -155,6 +157,8 @@ def _parsed(body: bytes, headers: Headers, mask: Callable[[str], str]) -> Any:
     if not plain:
         return None
     text = mask(plain.decode("utf-8", "replace"))
+    if len(text) > MOST_ORIGINAL:
+        return text[:MOST_ORIGINAL]
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -162,14 +166,14 @@ def _parsed(body: bytes, headers: Headers, mask: Callable[[str], str]) -> Any:
 
 
 def _decoded(body: bytes, coding: str | None) -> bytes:
-    """At most MOST_ORIGINAL bytes of plain text; empty where the coding is one that we cannot undo."""
+    """At most MOST_READ bytes of plain text; empty where the coding is one that we cannot undo."""
     match (coding or "identity").strip().lower():
         case "identity" | "":
-            return body[:MOST_ORIGINAL]
+            return body[:MOST_READ]
         case "gzip" | "x-gzip" | "deflate":
             try:
                 # 47: gzip or zlib, whichever the header says; never more than is shown.
-                return zlib.decompressobj(47).decompress(body, MOST_ORIGINAL)
+                return zlib.decompressobj(47).decompress(body, MOST_READ)
             except zlib.error:
                 return b""
         case _:

@@ -14,10 +14,9 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
-import structlog
-
 from proxy.core.exchange import Attempt, Exchange
 from proxy.core.message import Headers
+from proxy.observe.plain import structlog
 from proxy.observe.redaction import KEPT_BODY, Excerpt, Redaction
 from proxy.observe.sampling import Sampling
 

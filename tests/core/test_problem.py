@@ -117,6 +117,14 @@ def test_what_the_upstream_echoes_is_masked():
     assert failure.upstream.request_id == "***"
 
 
+@pytest.mark.parametrize("before", [65_530, 65_535, 65_536, 60_000])
+def test_a_secret_across_the_cut_is_masked_whole(before):
+    mask = lambda text: text.replace("canary-in-the-mine", "***")  # noqa: E731
+    _, original = told(500, b"x" * before + b"canary-in-the-mine" + b"y" * 50_000, mask=mask)
+    assert "canary" not in original
+    assert len(original) == problem.MOST_ORIGINAL
+
+
 @pytest.mark.parametrize(
     ("status", "own"), [(408, 504), (504, 504), (529, 529), (503, 503), (418, 418), (999, 999)]
 )
