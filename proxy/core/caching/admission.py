@@ -54,7 +54,7 @@ def admit(
     """Whether the answer may be stored, and as what. The body is not looked at."""
     if request.method == "HEAD":
         return Skip(reason=Reason.HEAD_ONLY)
-    said = directive.of_response(response.headers)
+    said = directive.of_response(response.headers, policy.scope)
     refused = _refused(request, response, said, policy)
     if refused is not None:
         return Skip(reason=refused)
@@ -100,7 +100,8 @@ def _useless(entry: Entry, said: Directives) -> Reason | None:
 def _spoken(headers: Headers, said: Directives) -> bool:
     """Whether the answer itself names one of the grounds for storing any status (§3)."""
     grounds = ("public", "private", "max-age", "s-maxage")
-    return "expires" in headers or any(ground in said for ground in grounds)
+    dated = "expires" in headers and not said.targeted
+    return dated or any(ground in said for ground in grounds)
 
 
 def _entry(

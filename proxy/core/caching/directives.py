@@ -2,7 +2,7 @@
 
 The law: no text raises; what is unknown is ignored; what is known but malformed means the stricter
 thing. Of a directive given twice the stricter value counts, so two caches in a row never disagree
-towards reuse.
+towards reuse. A field that is addressed to this kind of cache silences those addressed to all (RFC 9213).
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from proxy.core.caching import syntax
+from proxy.core.caching import structured, syntax
+from proxy.core.caching.policy import Scope
 from proxy.core.message import Headers
 
+# Values come from strangers: what is remembered of them is short.
+_MOST_REMEMBERED = 200
 # For these a larger number is the stricter wish; for all others a smaller one is.
 _GREATER_IS_STRICTER = frozenset({"min-fresh"})
 
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """The directives of one message: lower-case name to every argument given, None = without one."""
+    """The directives of one message: lower-case name to every argument given, None = without one.
+
+    `targeted`: they come from a field addressed to us, so Cache-Control and Expires mean nothing.
+    """
 
     given: Mapping[str, tuple[str | None, ...]]
+    targeted: bool = False
 
     def __contains__(self, name: str) -> bool:
         return name in self.given
@@ -59,9 +66,17 @@ def _number(argument: str, worst: int) -> int:
 NOTHING = Directives({})
 
 
-@lru_cache(maxsize=512)
 def parse(text: str) -> Directives:
     """Reads one field value. Never raises."""
+    return _remembered(text) if len(text) <= _MOST_REMEMBERED else _read(text)
+
+
+@lru_cache(maxsize=512)
+def _remembered(text: str) -> Directives:
+    return _read(text)
+
+
+def _read(text: str) -> Directives:
     given: dict[str, tuple[str | None, ...]] = {}
     for member in syntax.split(text):
         name, equals, argument = member.partition("=")
@@ -84,7 +99,20 @@ def of_request(headers: Headers) -> Directives:
     return NOTHING
 
 
-def of_response(headers: Headers) -> Directives:
-    """What the origin says."""
+# RFC 9213 §2: the fields addressed to us, the most particular first. Of a cache that serves one credential
+# CDN-Cache-Control does not speak: what a CDN may keep although others may not is not for such a one.
+_TARGETS = {
+    Scope.SHARED: ("leeward-cache-control", "cdn-cache-control"),
+    Scope.CREDENTIAL: ("leeward-cache-control",),
+}
+
+
+def of_response(headers: Headers, scope: Scope) -> Directives:
+    """What the origin says to a cache of this scope."""
+    for target in _TARGETS[scope]:
+        line = headers.joined(target)
+        given = None if line is None else structured.directives(line)
+        if given:
+            return Directives(given, targeted=True)
     text = headers.joined("cache-control")
     return NOTHING if text is None else parse(text)

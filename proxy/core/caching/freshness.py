@@ -80,7 +80,7 @@ def explicit(headers: Headers, directives: Directives, scope: Scope, wall: float
     if private is not None:
         return float(private if shared is None else min(shared, private))
     expires = headers.all("expires")
-    if not expires:
+    if directives.targeted or not expires:
         return None
     until = syntax.instant(expires[0], wall) if len(expires) == 1 else None
     return 0.0 if until is None else max(0.0, until - dated(headers, wall))

@@ -18,7 +18,7 @@ def life(
     *fields: Pair, status: int = 200, policy: CachePolicy = PRIVATE, age: float = 0, wall: float = WALL
 ) -> Lifetime:
     headers = Headers.of(*fields)
-    return lifetime(status, headers, of_response(headers), policy=policy, age=age, wall=wall)
+    return lifetime(status, headers, of_response(headers, policy.scope), policy=policy, age=age, wall=wall)
 
 
 def cc(value: str) -> Pair:
@@ -43,6 +43,9 @@ def cc(value: str) -> Pair:
         ([("Expires", TODAY), DATED], PRIVATE, 0),
         ([("Expires", TODAY), ("Date", IN_AN_HOUR)], PRIVATE, 0),
         ([("Expires", "0")], PRIVATE, 0),
+        ([("Leeward-Cache-Control", "max-age=60"), ("Expires", "0")], PRIVATE, 60),
+        ([("CDN-Cache-Control", "max-age=60"), cc("no-store")], SHARED, 60),
+        ([("CDN-Cache-Control", "max-age=0"), ("Expires", IN_AN_HOUR), DATED], SHARED, 0),
         ([("Expires", IN_AN_HOUR), ("Expires", IN_AN_HOUR), DATED], PRIVATE, 0),
     ],
 )
