@@ -24,7 +24,7 @@ from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
-from proxy.gateway.flight import Confirmed, Failed, Flights, Freed, Joined, Lead
+from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
 
@@ -111,8 +111,12 @@ class Caching:
 
     async def clear(self) -> int:
         """Drops everything, also what is on its way; how many entries went."""
-        self._flights.doom_all()
+        self.doom()
         return await self._store.clear()
+
+    def doom(self, upstream: str | None = None) -> None:
+        """What is on its way into the store, for one upstream or for all, is not kept: it was purged."""
+        self._flights.doom_all(upstream)
 
     async def _pass(
         self, request: Request, route: Route, exchange: Exchange, fetch: Fetch, reason: Reason
@@ -159,7 +163,7 @@ class Caching:
             if flight is None and conditional:
                 break
             if flight is None:
-                return await self._fetching.lead(call, self._flights.open(id_, call.key.place), decision)
+                return await self._fetching.lead(call, self._open(call, id_), decision)
             outcome = await flight.join()
             match outcome:
                 case Lead():
@@ -177,8 +181,11 @@ class Caching:
                     id_ = call.key.primary + chosen
                 case _:
                     assert_never(outcome)
-        flight = self._flights.open(id_, call.key.place, shared=False)
+        flight = self._open(call, id_, shared=False)
         return await self._fetching.lead(call, flight, decision)
+
+    def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
+        return self._flights.open(id_, call.key.place, upstream=call.key.upstream, shared=shared)
 
     def _follow(self, call: Call, decision: Miss | Revalidate, outcome: Joined | Confirmed) -> Response:
         call.note(Verdict.COALESCED, Reason.COALESCED)

@@ -213,7 +213,7 @@ class Fetching:
         """Fetches behind the caller's back what it was just served stale, once for all."""
         if self._refresh.closed or call.request.method == "HEAD" or self._flights.find(id_) is not None:
             return
-        flight = self._flights.open(id_, call.key.place)
+        flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream)
         reason = Reason.WHILE_REVALIDATE
         decision = Revalidate(entry=entry, reason=reason) if entry.validators else Miss(reason=reason)
         apart = replace(

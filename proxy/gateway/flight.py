@@ -9,6 +9,7 @@ reaches a waiter who has just left is handed on.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.core.caching.entry import Entry
@@ -77,12 +78,14 @@ class Flight:
         "id",
         "place",
         "shared",
+        "upstream",
     )
 
-    def __init__(self, flights: Flights, id_: bytes, place: bytes, *, shared: bool) -> None:
+    def __init__(self, flights: Flights, id_: bytes, place: bytes, *, upstream: str, shared: bool) -> None:
         self.id = id_
         self.shared = shared
         self.place = place
+        self.upstream = upstream
         self._doomed = False
         self._flights = flights
         self._waiting: dict[asyncio.Future[Outcome], None] = {}
@@ -190,9 +193,9 @@ class Flights:
         """The flight that a newcomer may join."""
         return self._joinable.get(id_)
 
-    def open(self, id_: bytes, place: bytes, *, shared: bool = True) -> Flight:
+    def open(self, id_: bytes, place: bytes, *, upstream: str = "", shared: bool = True) -> Flight:
         """A new flight, led by who opens it; one that is not `shared` is only for its leader."""
-        flight = Flight(self, id_, place, shared=shared)
+        flight = Flight(self, id_, place, upstream=upstream, shared=shared)
         if shared:
             self._joinable[id_] = flight
         self._places.setdefault(place, set()).add(flight)
@@ -211,14 +214,17 @@ class Flights:
 
     def doom(self, place: bytes) -> None:
         """A resource has changed: what is on the way for it may be from before."""
-        for flight in tuple(self._places.get(place, ())):
+        self._doom(self._places.get(place, ()))
+
+    def doom_all(self, upstream: str | None = None) -> None:
+        """Everything has been purged, of one upstream or of all."""
+        for there in tuple(self._places.values()):
+            self._doom([flight for flight in there if upstream is None or flight.upstream == upstream])
+
+    def _doom(self, flights: Iterable[Flight]) -> None:
+        for flight in tuple(flights):
             self._unlist(flight)
             flight.doom()
-
-    def doom_all(self) -> None:
-        """Everything has been purged."""
-        for place in tuple(self._places):
-            self.doom(place)
 
     def _unlist(self, flight: Flight) -> None:
         if self._joinable.get(flight.id) is flight:

@@ -279,6 +279,7 @@ async def test_clearing_and_invalidating() -> None:
     stage = Stage()
     stage.script += [fresh(), fresh(body=b"new")]
     await stage.get(request())
+    stage.caching.doom("another")
     assert await stage.caching.clear() == 1
     assert (await stage.get(request()))[1] == b"new"
     assert await stage.caching.invalidate(b"elsewhere") == 0

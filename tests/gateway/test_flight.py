@@ -202,3 +202,12 @@ async def test_a_newer_flight_is_not_closed_by_an_older_one() -> None:
     assert flights.find(b"id") is new
     flights.doom(b"elsewhere")
     assert not new.doomed()
+
+
+async def test_purging_one_upstream_leaves_the_others_flights() -> None:
+    flights = Flights()
+    mine = flights.open(b"1", b"a", upstream="mine")
+    theirs = flights.open(b"2", b"b", upstream="theirs")
+    flights.doom_all("mine")
+    assert (mine.doomed(), theirs.doomed()) == (True, False)
+    assert (flights.find(b"1"), flights.find(b"2")) == (None, theirs)

@@ -202,3 +202,11 @@ async def test_bytes_are_counted_as_memory_needs_them() -> None:
     real = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.9 < store.usage()[1] / real < 1.3
+
+
+async def test_one_upstreams_entries_are_dropped() -> None:
+    told = Told()
+    await told.store.keep(key(), KEPT)
+    assert await told.store.drop_upstream("other") == 0
+    assert await told.store.drop_upstream("api") == 1
+    assert told.evicted == ["purged"]

@@ -32,6 +32,8 @@ _TELLING = re.compile(
 # Begin with a word of the above, but say nothing about who asks.
 _HARMLESS = frozenset({"x-request-id", "x-user-agent"})
 
+_MOST_REMEMBERED = 64
+
 _NOT_KEYED = {
     "range": Reason.RANGE,
     "upgrade": Reason.UPGRADE,
@@ -127,7 +129,16 @@ def _urls(origins: tuple[Origin, ...]) -> bytes:
     return b" ".join(origin.url.encode() for origin in origins)
 
 
-@lru_cache(maxsize=4096)
 def _tells(name: str) -> bool:
+    # Names come from strangers: what is remembered of them is short.
+    return _remembered(name) if len(name) <= _MOST_REMEMBERED else _read(name)
+
+
+@lru_cache(maxsize=2048)
+def _remembered(name: str) -> bool:
+    return _read(name)
+
+
+def _read(name: str) -> bool:
     plain = name.replace("_", "-")
     return plain not in _HARMLESS and _TELLING.search(plain) is not None

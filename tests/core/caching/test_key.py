@@ -171,3 +171,8 @@ def test_the_target_is_not_in_its_rendering() -> None:
 
 def test_the_stand_in_satisfies_the_port() -> None:
     assert Named("x").identity() == "x"
+
+
+def test_a_long_name_is_read_but_not_remembered() -> None:
+    name = "x" * 100 + "-token"
+    assert key(request((name, "one"))) != key(request((name, "other")))
