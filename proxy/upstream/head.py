@@ -13,7 +13,7 @@ from aiohttp.http_parser import RawResponseMessage
 
 from proxy.core.failure import BadRequestError, UpstreamProtocolError
 from proxy.core.forwarding import end_to_end
-from proxy.core.message import Headers, Request, lower_name
+from proxy.core.message import Headers, Interim, Request, lower_name
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
@@ -22,6 +22,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_TARGET = re.compile(r"[^\x21-\x7e\x80-\xff]")
 # A body is expected with these, so its absence is said (RFC 9110 §8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_CONTINUE = 100
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
@@ -64,6 +65,17 @@ def written(request: Request, length: int | None, *, path: str, authority: str) 
         target.encode("latin-1"),
         fields,
     )
+
+
+def interim(message: RawResponseMessage) -> Interim | None:
+    """An interim answer that may be passed on; None for 100, which we asked for, and what is unsafe."""
+    if message.code == _CONTINUE or message.version != HttpVersion11:
+        return None
+    reason = (message.reason or "").encode("utf-8", "surrogateescape")
+    if _CONTROL.search(b"".join([reason, *[value for _, value in message.raw_headers]])) is not None:
+        return None
+    headers = end_to_end(Headers(message.raw_headers)).without(_FRAMING)
+    return Interim(status=message.code, reason=reason.decode("latin-1"), headers=headers)
 
 
 def received(message: RawResponseMessage) -> tuple[Headers, str]:

@@ -191,7 +191,10 @@ class _Talk:
 
     def _written(self, start: bytes) -> Patience:
         body, timeouts, wire = self._call.body, self._call.timeouts, self._wire
-        wire.expect(bodiless=self._call.request.method == "HEAD")
+        request = self._call.request
+        wire.expect(
+            bodiless=request.method == "HEAD", interim=None if request.interim is None else self._hear
+        )
         if isinstance(body, Whole) and body.length <= ONE_WRITE:
             wire.write(start + body.data if body.data else start)
             return Patience(wire, attempt=timeouts.attempt, total=self._total)
@@ -199,6 +202,11 @@ class _Talk:
         patience = Patience(wire, attempt=timeouts.attempt, total=self._total)
         self._upload = Upload(wire, body, patience, timeouts)
         return patience
+
+    def _hear(self, message: RawResponseMessage) -> None:
+        told, tell = head.interim(message), self._call.request.interim
+        if told is not None and tell is not None:
+            tell(told)
 
     async def _end_early_upload(self, status: int) -> None:
         upload = self._upload

@@ -2,7 +2,7 @@
 
 The law: one request out, one answer in. Every byte that belongs to no answer (before a request, behind
 the end of a body, behind a head that has no body) ends the connection and reaches nobody. Heads are
-bounded; interim answers are swallowed, a bounded number of them.
+bounded; interim answers are told to who asked, a bounded number of them.
 
 aiohttp's protocol and C parser do the reading. They alone cannot tell where an answer ends within the
 bytes that they are given, so heads are cut off first and bodies counted here.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
+from collections.abc import Callable
 
 from aiohttp.client_exceptions import ClientPayloadError, SocketTimeoutError
 from aiohttp.client_proto import ResponseHandler
@@ -63,18 +64,23 @@ class Wire(ResponseHandler):
         self._left = _NO_HEAD_YET
         self._head_bytes = 0
         self._interim = 0
+        self._hears: Callable[[RawResponseMessage], None] | None = None
         self._last = b""  # the end of what came before, where a mark may be split
         self._head_waiter: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
 
-    def expect(self, *, bodiless: bool) -> None:
-        """A request is about to be written; `bodiless` where its answer has no body (HEAD)."""
+    def expect(self, *, bodiless: bool, interim: Callable[[RawResponseMessage], None] | None = None) -> None:
+        """A request is about to be written; `bodiless` where its answer has no body (HEAD).
+
+        `interim` is told of each answer before the final one but 101, which breaks the connection.
+        """
         self.answer = None
         self.heard = False
         self._asked = True
         self._left = _NO_HEAD_YET
         self._head_bytes = 0
         self._interim = 0
+        self._hears = interim
         self._last = b""
         self.set_response_params(
             skip_payload=bodiless,
@@ -154,9 +160,8 @@ class Wire(ResponseHandler):
         self.heard = True
         if self.answer is None:
             data = self._heads(data)
-            if not data:
-                return
-        self._body(data)
+        if data and self.answer is not None:
+            self._body(data, self.answer[1])
 
     def _heads(self, data: bytes) -> bytes:
         """Feeds head by head until the final one; what is left belongs to the body."""
@@ -180,16 +185,19 @@ class Wire(ResponseHandler):
             return b""
         return data if self._exception is None else b""
 
-    def _body(self, data: bytes) -> None:
+    def _body(self, data: bytes, payload: StreamReader) -> None:
         left = self._left
         if left > 0:
             if len(data) > left:
                 self.force_close()
                 data = data[:left]
-            self._left = left - len(data)
-            super().data_received(data)
-            if self._left == 0:
+            self._left = left = left - len(data)
+            # Counted bytes need no parser.
+            payload.feed_data(data)
+            if not left:
                 self._asked = False
+                self._payload = None  # the parser, which saw none of it, must not call it cut short
+                payload.feed_eof()
         elif left == _CHUNKED:
             self._last = (self._last + data[-4:])[-4:]
             super().data_received(data)
@@ -216,6 +224,8 @@ class Wire(ResponseHandler):
                 self._fail("the upstream switches protocols, which nobody asked for")
             elif self._interim > MOST_INTERIM:
                 self._fail("too many interim answers")
+            elif self._hears is not None:
+                self._hears(message)
             return
         if self._skip_payload or message.code in _BODILESS:
             self._left = 0
