@@ -75,6 +75,23 @@ async def test_a_leader_that_leaves_in_mid_body_does_not_fail_the_others() -> No
     assert len(stage.asked) == 1
 
 
+async def test_a_leader_killed_in_mid_body_before_a_thousand_others() -> None:
+    stage = Stage()
+    before = len(asyncio.all_tasks())
+    source = Pipe(b"one")
+    stage.script.append(fresh(body=source))
+    tasks = await callers(stage, 1000)
+    go(stage)
+    await settle()
+    tasks[0].cancel()
+    await settle()
+    source.put(b"two", None)
+    got = await asyncio.gather(*tasks[1:])
+    assert {body for _, body in got} == {b"onetwo"}
+    assert len(stage.asked) == 1
+    await quiet(stage, before)
+
+
 async def test_when_all_have_left_the_upstream_is_closed_and_nothing_kept() -> None:
     stage = Stage()
     before = len(asyncio.all_tasks())

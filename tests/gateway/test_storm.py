@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
+from proxy.core.caching.policy import CachePolicy
 from proxy.core.failure import APIError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Body, Request, Response
-from tests.core.caching.samples import request, response
+from tests.core.caching.samples import request, response, route
 from tests.gateway.stage import Pipe, Stage, fresh, quiet, settle
 
 ASKED = [
@@ -24,7 +25,9 @@ class Storm:
 
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
-        self.stage = Stage()
+        # Half of them with entries so small that many an answer outgrows them on its way.
+        small = CachePolicy(max_entry_bytes=500_000)
+        self.stage = Stage(route(small) if seed % 2 else None)
         self.stage.script.extend([self.origin] * 1000)
         self.sources: list[Pipe] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -33,7 +36,7 @@ class Storm:
         chance = self.chance
         for _ in range(chance.randrange(6)):
             await asyncio.sleep(0)
-        body = Pipe(*[b"x" * chance.randrange(1, 400_000)] * chance.randrange(6))
+        body = Pipe(*[b"x" * chance.randrange(1, 400_000)] * chance.randrange(9))
         body.put(chance.choice([None, None, None, UpstreamProtocolError("cut")]))
         answers = [
             response(("Cache-Control", "no-store"), body=body),
