@@ -88,4 +88,5 @@ def _changed(request: Request, target: str, headers: Headers) -> Request:
         body=request.body,
         host=request.host,
         scheme=request.scheme,
+        interim=request.interim,
     )

@@ -113,6 +113,7 @@ def forward(
         body=request.body,
         host=request.host,
         scheme=request.scheme,
+        interim=request.interim,
     )
 
 

@@ -7,9 +7,9 @@ in which every byte is one character and nothing is lost (RFC 9110 §5.5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Field = tuple[bytes, bytes]
@@ -161,11 +161,21 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interim:
+    """An answer before the answer (1xx, RFC 9110 §15.2); it has end-to-end fields and no body."""
+
+    status: int
+    reason: str = ""
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request as it is decided about; the same type before and after forwarding's changes.
 
     `target` is the origin-form target byte for byte, each byte one Latin-1 character: never decoded,
-    never normalised. `scheme` and `host` are how the caller reached us.
+    never normalised. `scheme` and `host` are how the caller reached us. `interim` is called with what
+    the upstream says before its final answer; it may not raise.
     """
 
     method: str
@@ -174,6 +184,7 @@ class Request:
     body: Body
     host: str = ""
     scheme: str = "http"
+    interim: Callable[[Interim], None] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """Without the query, which may hold somebody's credential."""

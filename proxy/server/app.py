@@ -22,6 +22,7 @@ from proxy.core.forwarding import callers_id
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Observer, Secret
 from proxy.gateway.pipeline import Pipeline, failed
+from proxy.server.ahead import Ahead
 from proxy.server.head import Head, read
 from proxy.server.identifiers import request_id, traceparent
 from proxy.server.streaming import CallerBody, write
@@ -128,6 +129,7 @@ class ProxyApp:
                 waits_for_continue=head.expects_continue,
                 keep=self._keep,
             )
+        ahead = Ahead(connection, old=head.old)
         request = Request(
             method=head.method,
             target=head.target,
@@ -135,12 +137,14 @@ class ProxyApp:
             body=body,
             host=head.host,
             scheme=self._scheme,
+            interim=ahead,
         )
         try:
             response = await self._pipeline.answer(
                 request, exchange, traceparent=traceparent(self._bits), caller=connection.peer
             )
         finally:
+            ahead.end()
             if isinstance(body, CallerBody):
                 exchange.bytes_in = body.received
                 exchange.body_in = body.kept

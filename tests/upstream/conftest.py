@@ -14,7 +14,7 @@ import uvloop
 
 from proxy.core.exchange import Attempt, Exchange
 from proxy.core.failure import APIError
-from proxy.core.message import Body, Headers, Request, Response, Whole
+from proxy.core.message import Body, Headers, Interim, Request, Response, Whole
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import Origin as Base
 from proxy.core.routing import Route, Timeouts
@@ -183,12 +183,15 @@ class Way:
         target: str = "/x",
         *headers: tuple[str, str],
         body: Body | bytes = b"",
+        interim: Callable[[Interim], None] | None = None,
         **changed: Any,
     ) -> Got:
         """The head, or the failure."""
         exchange = Exchange(id="1", method=method, target=target, started=0.0, at=0.0)
         source = Whole(body) if isinstance(body, bytes) else body
-        request = Request(method=method, target=target, headers=Headers.of(*headers), body=source)
+        request = Request(
+            method=method, target=target, headers=Headers.of(*headers), body=source, interim=interim
+        )
         got = Got(exchange)
         try:
             got.response = await self.attempts.send(request, self.changed(**changed), exchange)

@@ -13,7 +13,7 @@ from proxy.core.failure import (
     DeadlineExceededError,
     UpstreamProtocolError,
 )
-from proxy.core.message import Whole
+from proxy.core.message import Interim, Whole
 from proxy.core.routing import Origin as Base
 from proxy.upstream.session import Session
 from tests.origin import Flood, closed_port
@@ -191,3 +191,18 @@ async def test_a_closed_session_sends_nothing(way: Way) -> None:
     way.attempts.session = session
     got = await way.ask(retry=ONCE)
     assert isinstance(got.failure, ConnectError)
+
+
+async def test_what_comes_before_the_answer_is_told_but_for_what_is_ours_or_unsafe(way: Way) -> None:
+    link = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nX: 1\r\nConnection: x\r\n"
+    before = [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        link + b"Content-Length: 9\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+    ]
+    way.origin.on("/x").raw(b"".join(before) + OK)
+    heard: list[Interim] = []
+    got = await way.ask("GET", "/x", interim=heard.append)
+    assert (got.status, got.body) == (200, b"ok")
+    assert [(told.status, told.reason) for told in heard] == [(103, "Early Hints"), (102, "Processing")]
+    assert list(heard[0].headers) == [("link", "</a>"), ("link", "</b>")]
