@@ -45,9 +45,8 @@ def told(headers: Headers, wall: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    if text is None or _NUMBER.fullmatch(text.strip()) is None:
-        return None
-    return float(text)
+    trimmed = "" if text is None else text.strip(" \t")
+    return float(trimmed) if _NUMBER.fullmatch(trimmed) is not None else None
 
 
 def spread(seconds: float, chance: float) -> float:

@@ -34,6 +34,7 @@ CHANCES = st.floats(0, 1, exclude_max=True)
         ((("retry-after-ms", "soon"), ("Retry-After", "9")), 9.0),
         ((("Retry-After", "4"), ("Retry-After", "9")), 4.0),
         ((("Retry-After", ""),), None),
+        ((("Retry-After", "\x1c0"),), None),
         ((("Retry-After", "-1"),), None),
         ((("Retry-After", "+1"),), None),
         ((("Retry-After", "1e3"),), None),
