@@ -59,6 +59,7 @@ class Runtime:
 
     table: Table
     pipeline: Pipeline
+    caching: Caching
     clock: MonotonicClock
     metrics: Metrics
     recent: Recent
@@ -125,6 +126,7 @@ async def build(settings: Settings) -> Runtime:
     runtime = Runtime(
         table=table,
         pipeline=Pipeline(table=table, caching=caching, upstream=upstream, clock=clock),
+        caching=caching,
         clock=clock,
         metrics=metrics,
         recent=recent,

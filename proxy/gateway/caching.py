@@ -126,7 +126,7 @@ class Caching:
         if route.cache.enabled and "only-if-cached" in directives.of_request(request.headers):
             exchange.reason = Reason.ONLY_IF_CACHED
             raise NotCachedError
-        response = await fetch(request)
+        response = await fetch(request, exchange)
         if invalidation.invalidates(request.method, response.status):
             try:
                 for place in invalidation.places(request, response, route, secret=self._secret):

@@ -27,7 +27,8 @@ from proxy.gateway.flight import Flight, Flights
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
 
-Fetch = Callable[[Request], Awaitable[Response]]
+# Sends a request upstream and writes into this record what became of it.
+Fetch = Callable[[Request, Exchange], Awaitable[Response]]
 
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
@@ -47,6 +48,9 @@ class Call:
     key: Key
     exchange: Exchange
     fetch: Fetch
+
+    async def send(self, request: Request) -> Response:
+        return await self.fetch(request, self.exchange)
 
     def note(self, verdict: Verdict, reason: Reason) -> None:
         self.exchange.verdict, self.exchange.reason = verdict, reason
@@ -92,17 +96,17 @@ class Fetching:
         began = self._clock.now()
         request = call.request
         if isinstance(decision, Revalidate) and request.method != "HEAD":
-            response = await call.fetch(validation.conditional(request, decision.entry))
+            response = await call.send(validation.conditional(request, decision.entry))
             if response.status == _NOT_MODIFIED:
                 response.body.close()
                 if validation.confirms(decision.entry, response.headers):
                     moment = self._moment(call.exchange, began)
                     return await self._confirm(call, flight, decision, response, moment)
                 began = self._clock.now()
-                response = await call.fetch(_unconditional(request))
+                response = await call.send(_unconditional(request))
         else:
             # What others share is not asked for under one caller's conditions.
-            response = await call.fetch(_unconditional(request) if flight.shared else request)
+            response = await call.send(_unconditional(request) if flight.shared else request)
         try:
             return self._receive(call, flight, decision, response, self._moment(call.exchange, began))
         except BaseException:

@@ -39,8 +39,8 @@ class Pipeline:
             request, route, target, request_id=exchange.id, traceparent=traceparent, caller=caller
         )
 
-        async def fetch(wanted: Request) -> Response:
-            return await self._upstream.send(wanted, route, exchange)
+        async def fetch(wanted: Request, record: Exchange) -> Response:
+            return await self._upstream.send(wanted, route, record)
 
         response = await self._caching.answer(onward, route, exchange, fetch)
         if of_status(response.status) is not None:

@@ -122,9 +122,10 @@ class Worker:
 
         async def purge(upstream: str | None) -> int:
             if upstream is None:
-                return await runtime.store.clear()
+                return await runtime.caching.clear()
             if upstream not in routes:
                 raise UnknownUpstreamError(upstream)
+            runtime.caching.doom(upstream)
             return await runtime.store.drop_upstream(upstream)
 
         return Sources(

@@ -104,8 +104,8 @@ class Stage:
         exchange = Exchange(id="x", method=wanted.method, target=wanted.path, started=self.clock.time, at=0)
         self.exchanges.append(exchange)
 
-        async def fetch(sent: Request) -> Response:
-            exchange.attempts.append(Attempt(started=self.clock.time))
+        async def fetch(sent: Request, record: Exchange) -> Response:
+            record.attempts.append(Attempt(started=self.clock.time))
             return await self.origin(sent)
 
         return await self.caching.answer(wanted, on or self.route, exchange, fetch), exchange

@@ -25,8 +25,8 @@ class Clock:
 class NoCaching:
     """Asks the upstream at once."""
 
-    async def answer(self, request: Request, _route: Any, _exchange: Any, fetch: Any) -> Response:
-        response: Response = await fetch(request)
+    async def answer(self, request: Request, _route: Any, exchange: Any, fetch: Any) -> Response:
+        response: Response = await fetch(request, exchange)
         return response
 
 
