@@ -7,10 +7,11 @@ import pytest
 from tests.origin import closed_port
 from tests.wire import request
 
+DEAD = f"http://127.0.0.1:{closed_port()}"
+
 
 @pytest.fixture
 def proxy(leeward, origin):
-    dead = f"http://127.0.0.1:{closed_port()}"
     once = {"attempts": 1}
     return leeward(
         {
@@ -19,7 +20,7 @@ def proxy(leeward, origin):
                 "api": {"base_url": origin.url, "retry": once, "cache": {"enabled": False}},
                 "slow": {"base_url": origin.url, "retry": once, "timeout": {"attempt": "200ms"}},
                 "late": {"base_url": origin.url, "timeout": {"total": "200ms"}},
-                "dead": {"base_url": dead, "retry": once},
+                "dead": {"base_url": DEAD, "retry": once},
                 "lost": {"base_url": "http://no-such-host.invalid", "retry": once},
                 "plain": {"base_url": origin.url, "errors": "annotate"},
             },

@@ -54,6 +54,13 @@ def test_a_second_slow_head_on_a_kept_connection(guarded):
         assert dripped(wire, [b"GET /y HTTP/1.1\r\n", *[b"X: 1\r\n"] * 80], 0.1, 6.0)
 
 
+@pytest.mark.parametrize("begun", [b"G", b"GET /y HTTP/1.1\r\nHost: a\r\n"])
+def test_a_head_that_began_behind_another_request(guarded, begun):
+    with guarded.send(request("GET", "/x") + begun) as wire:
+        assert wire.read().status == 200
+        assert dripped(wire, [], 0.1, 6.0)
+
+
 def test_idle_connections_are_reaped(leeward, origin):
     proxy = leeward(
         {

@@ -45,6 +45,9 @@ GARBAGE = {
     "cr-in-value": OK + b"X: a\rSet-Cookie: evil\r\nContent-Length: 4\r\n\r\nevil",
     "control-in-value": OK + b"X: a\x01b\r\nContent-Length: 4\r\n\r\nevil",
     "space-in-name": OK + b"X Y: a\r\nContent-Length: 4\r\n\r\nevil",
+    "eight-bit-name": OK + b"X\xe9: a\r\nContent-Length: 4\r\n\r\nevil",
+    "parenthesis-in-name": OK + b"X(: a\r\nContent-Length: 4\r\n\r\nevil",
+    "tab-before-colon": OK + b"Content-Length\t: 4\r\n\r\nevil",
     "space-before-colon": OK + b"Content-Length : 4\r\n\r\nevil",
     "no-colon": OK + b"evil\r\nContent-Length: 4\r\n\r\nevil",
     "empty-name": OK + b": evil\r\nContent-Length: 4\r\n\r\nevil",
@@ -158,6 +161,25 @@ def test_early_hints_are_forwarded(guarded, origin):
     origin.on("/x").raw(hint, head(200, [("Content-Length", "4")]) + b"body")
     answer = guarded.get("/x")
     assert (answer.status, answer.body, answer.informational) == (200, b"body", [103])
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        b"HTTP/1.1 103 Hint\r\nContent-Length : 4\r\n\r\n",
+        b"HTTP/1.1 103 Hint\r\nX Y: a\r\n\r\n",
+        b"HTTP/1.1 103 Hint\r\nX: a\rb\r\n\r\n",
+        b"HTTP/1.1 103 Hint\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 103 Hint\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 099 Hint\r\n\r\n",
+    ],
+    ids=["space-before-colon", "space-in-name", "cr-in-value", "length", "coding", "status-99"],
+)
+def test_an_unsafe_interim_answer_is_not_passed_on(guarded, origin, hint):
+    origin.on("/x").raw(hint + head(200, [("Content-Length", "4")]) + b"body", then="close")
+    answer = guarded.get("/x")
+    assert answer.informational in ([], [103])
+    assert (answer.status, answer.body == b"body") in [(200, True), (502, False)]
 
 
 def test_early_hints_are_not_for_http_1_0(guarded, origin):
