@@ -64,7 +64,8 @@ class ProxyApp:
         self._max_request_body = max_request_body
         self._scheme = scheme
         self._keep = keep
-        self._bits = random.SystemRandom().getrandbits
+        # Names need to be different, not secret: the system's generator seeds, it is not asked each time.
+        self._bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311
         self._date = ("", -1)
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
