@@ -10,17 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from proxy.config.problems import Key
-from proxy.config.units import seconds
 
 MESSAGE = "accepted, but not in force in this version"
 
 
 def _given(value: Any) -> bool:
     return value is not None
-
-
-def _lasting(value: Any) -> bool:
-    return seconds(value) > 0
 
 
 def _several(value: Any) -> bool:
@@ -38,7 +33,6 @@ _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("circuit_breaker",): _given,
     ("rate_limit",): _given,
     ("concurrency",): _given,
-    ("cache", "stale_if_error"): _lasting,
     ("cache", "key", "ignore_body_fields"): bool,
     ("errors",): _native,
 }

@@ -16,6 +16,8 @@ class Reason(StrEnum):
     NO_CACHE = "no-cache"
     MAX_STALE = "max-stale"
     WHILE_REVALIDATE = "stale-while-revalidate"
+    IF_ERROR = "stale-if-error"
+    ORIGIN_GONE = "origin-gone"
     REQUEST_NO_CACHE = "request-no-cache"
     REQUEST_NO_STORE = "request-no-store"
     REQUEST_MAX_AGE = "request-max-age"
@@ -71,6 +73,8 @@ _SENTENCES: dict[Reason, str] = {
     Reason.NO_CACHE: "The origin wants its answer validated before every use.",
     Reason.MAX_STALE: "The caller accepts an answer that is this stale.",
     Reason.WHILE_REVALIDATE: "The stale answer may be used while a new one is fetched.",
+    Reason.IF_ERROR: "The upstream failed, and the stale answer may be used meanwhile.",
+    Reason.ORIGIN_GONE: "The upstream cannot be reached, and nothing forbids the stale answer.",
     Reason.REQUEST_NO_CACHE: "The caller wants the stored answer validated.",
     Reason.REQUEST_NO_STORE: "The caller wants nothing stored.",
     Reason.REQUEST_MAX_AGE: "The stored answer is older than the caller accepts.",

@@ -14,10 +14,11 @@ from typing import assert_never
 from proxy.core.caching import directives, invalidation, status, validation, variation
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass, identify
+from proxy.core.caching.outage import stand_in
 from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
-from proxy.core.failure import NotCachedError
+from proxy.core.failure import APIError, NotCachedError
 from proxy.core.message import Request, Response
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
@@ -98,9 +99,8 @@ class Caching:
                 raise NotCachedError
             case Bypass(reason=reason):
                 return await self._pass(request, route, exchange, fetch, reason)
-            case Miss(reason=reason) | Revalidate(reason=reason):
-                call.note(Verdict.MISS, reason)
-                return await self._share(call, decision, id_)
+            case Miss() | Revalidate():
+                return await self._ask(call, decision, id_)
             case _:
                 assert_never(decision)
 
@@ -151,6 +151,14 @@ class Caching:
             if not landed or not isinstance(decision, Miss | Revalidate):
                 return decision, id_
 
+    async def _ask(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
+        """The origin's answer, or what may stand in for it."""
+        call.note(Verdict.MISS, decision.reason)
+        try:
+            return await self._share(call, decision, id_)
+        except APIError as error:
+            return self._stand_in(call, decision, error)
+
     async def _share(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
         """The answer of a flight that is under way, or of one that begins here."""
         alone = call.request.method == "HEAD" or decision.reason in _OWN
@@ -186,6 +194,16 @@ class Caching:
 
     def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
         return self._flights.open(id_, call.key.place, upstream=call.key.upstream, shared=shared)
+
+    def _stand_in(self, call: Call, decision: Miss | Revalidate, error: APIError) -> Response:
+        """What is stored instead of a failure. Raises the failure where it may not."""
+        now = self._clock.now()
+        stale = stand_in(call.request, decision.stored, now, failed=error)
+        if stale is None:
+            raise error
+        call.note(Verdict.STALE, stale.reason)
+        line = status.forwarded(decision.reason, ttl=stale.entry.ttl(now), detail=stale.reason)
+        return self._serve(call, stale.entry, line)
 
     def _follow(self, call: Call, decision: Miss | Revalidate, outcome: Joined | Confirmed) -> Response:
         call.note(Verdict.COALESCED, Reason.COALESCED)

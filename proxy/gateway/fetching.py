@@ -14,10 +14,11 @@ from proxy.core.caching import status, validation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
+from proxy.core.caching.outage import stand_in
 from proxy.core.caching.reuse import Miss, Revalidate
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
-from proxy.core.failure import APIError, InternalError
+from proxy.core.failure import APIError, InternalError, of_status
 from proxy.core.message import Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
@@ -107,6 +108,12 @@ class Fetching:
         else:
             # What others share is not asked for under one caller's conditions.
             response = await call.send(_unconditional(request) if flight.shared else request)
+        stale = stand_in(request, decision.stored, self._clock.now(), failed=response.status)
+        failure = of_status(response.status)
+        if stale is not None and failure is not None:
+            # The cache's loop answers failures; there is one way for all of them.
+            response.body.close()
+            raise failure(status=response.status, sent=True)
         try:
             return self._receive(call, flight, decision, response, self._moment(call.exchange, began))
         except BaseException:

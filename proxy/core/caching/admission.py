@@ -139,5 +139,5 @@ def _entry(
         vary=vary,
         selection=variation.select(vary, request.headers, secret=secret),
         stale_while_revalidate=policy.stale_while_revalidate if revalidating is None else revalidating,
-        stale_if_error=policy.stale_if_error if on_error is None else on_error,
+        stale_if_error=(policy.stale_if_error or None) if on_error is None else on_error,
     )

@@ -27,7 +27,10 @@ class Entry:
     `received` is monotonic; `initial_age` is the answer's age at that moment (RFC 9111 §4.2.3);
     `date` is the origin's Date, or the wall clock's where it sent none. `validate`: never used
     without asking (no-cache). `strict`: never used stale (must-revalidate and its kin).
-    `vary` names the request fields that selected it, `selection` is the keyed digest of their values.
+    `vary` names the request fields that selected it, `selection` is the keyed digest of their values;
+    `spoken` is the same with the language that the answer is in, where that is known and varied by.
+    `span` is the place of a stored part in its whole: first byte, last byte, bytes in all.
+    `stale_if_error` is None where nobody said anything.
     """
 
     status: int
@@ -46,7 +49,9 @@ class Entry:
     vary: tuple[str, ...] = ()
     selection: bytes = field(default=b"", repr=False)
     stale_while_revalidate: float = 0.0
-    stale_if_error: float = 0.0
+    stale_if_error: float | None = None
+    spoken: bytes = field(default=b"", repr=False)
+    span: tuple[int, int, int] | None = None
 
     def age(self, now: float) -> float:
         """Seconds since the origin made or confirmed it; never negative."""

@@ -43,12 +43,17 @@ class Revalidate:
     entry: Entry
     reason: Reason
 
+    @property
+    def stored(self) -> Entry:
+        return self.entry
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """Fetch it."""
+    """Fetch it. `stored` is what would have served, had it been fresh; it may stand in for a failure."""
 
     reason: Reason
+    stored: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,9 @@ def _decide(
         tolerated = _tolerated(entry, -entry.ttl(now), asked)
         if tolerated is not None:
             return tolerated
-    return Revalidate(entry=entry, reason=refusal) if entry.validators else Miss(reason=refusal)
+    if entry.validators:
+        return Revalidate(entry=entry, reason=refusal)
+    return Miss(reason=refusal, stored=entry)
 
 
 def _tolerated(entry: Entry, staleness: float, asked: Directives) -> Stale | None:
