@@ -138,6 +138,7 @@ def _entry(
         modified=None if last_modified is None else syntax.instant(last_modified, moment.wall),
         vary=vary,
         selection=variation.select(vary, request.headers, secret=secret),
+        spoken=variation.spoken(vary, request.headers, headers, secret=secret),
         stale_while_revalidate=policy.stale_while_revalidate if revalidating is None else revalidating,
         stale_if_error=(policy.stale_if_error or None) if on_error is None else on_error,
     )

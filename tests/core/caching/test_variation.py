@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.caching.variation import matching, named, select
+from proxy.core.caching.variation import matching, most_wanted, named, select
 from proxy.core.message import Headers
 from tests.core.caching.samples import SECRET, Pair, entry
 
@@ -40,6 +40,14 @@ def test_named(lines: list[str], names: tuple[str, ...] | None) -> None:
         ([("Foo", "A")], [("Foo", "a")], False),
         ([("Accept-Language", "EN, de")], [("Accept-Language", "en,DE")], True),
         ([("Bar", "1")], [("Bar", "2")], True),
+        # Languages: their weights count, not their order, nor how the weights are spelled.
+        ([("Accept-Language", "en, de")], [("Accept-Language", "de, en")], True),
+        ([("Accept-Language", "en;q=1.0, de; q=0.50")], [("Accept-Language", "de;Q=0.5,EN")], True),
+        ([("Accept-Language", "en, de;q=0.5")], [("Accept-Language", "de, en;q=0.5")], False),
+        ([("Accept-Language", "en")], [("Accept-Language", "en, de")], False),
+        ([("Accept-Language", "en, &")], [("Accept-Language", "&, en")], False),
+        ([("Accept-Language", "en, &")], [("Accept-Language", "EN,&")], True),
+        ([("Accept-Language", "")], [], False),
     ],
 )
 def test_select(one: list[Pair], other: list[Pair], same: bool) -> None:
@@ -70,3 +78,52 @@ def test_the_newest_that_matches() -> None:
         ([], None),
     ):
         assert matching(Headers.of(*fields), [german, older], secret=SECRET) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "language"),
+    [
+        ("de", "de"),
+        ("fr;q=0.5, DE;q=1.0", "de"),
+        ("de-AT, de;q=0.9", "de-at"),
+        ("en, de", None),
+        ("*, de;q=0.5", None),
+        ("de;q=0", None),
+        ("de, &", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_most_wanted(line: str | None, language: str | None) -> None:
+    assert most_wanted(Headers.of(*(() if line is None else (("Accept-Language", line),)))) == language
+
+
+GERMAN = entry(
+    FRESH,
+    ("Vary", "Foo, Accept-Language"),
+    ("Content-Language", "de"),
+    asked=(("Accept-Language", "en, de"), ("Foo", "1")),
+)
+
+
+@pytest.mark.parametrize(
+    ("languages", "foo", "found"),
+    [
+        ("fr;q=0.5, de;q=1.0", "1", True),
+        ("de", "1", True),
+        ("de", "2", False),
+        ("de-AT", "1", False),
+        ("fr, de", "1", False),
+        ("de;q=0.5, fr", "1", False),
+        ("*", "1", False),
+    ],
+)
+def test_an_answer_in_the_language_wanted_most(languages: str, foo: str, found: bool) -> None:
+    asked = Headers.of(("Accept-Language", languages), ("Foo", foo))
+    assert (matching(asked, [GERMAN], secret=SECRET) is GERMAN) is found
+
+
+def test_an_answer_in_several_languages_or_none_is_not_chosen_by_its_language() -> None:
+    for said in ([], [("Content-Language", "de, en")]):
+        kept = entry(FRESH, ("Vary", "Accept-Language"), *said, asked=(("Accept-Language", "en, de"),))
+        assert matching(Headers.of(("Accept-Language", "de")), [kept], secret=SECRET) is None
