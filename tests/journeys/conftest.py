@@ -47,11 +47,11 @@ def refused(proxy: Leeward, raw: bytes, statuses: Collection[int] = (400,)) -> A
 def answers(proxy: Leeward, raw: bytes, most: int = 4) -> list[Answer]:
     """All that comes back for these bytes until the connection ends or falls silent."""
     found: list[Answer] = []
-    with proxy.wire(timeout=3) as wire:
-        wire.send(raw)
+    with proxy.send(raw) as wire:
         for _ in range(most):
             try:
                 found.append(wire.read())
             except (BadAnswerError, TimeoutError):
                 break
+            wire.sock.settimeout(1)
     return found
