@@ -53,7 +53,6 @@ def test_good_hosts(guarded, origin, host):
 
 LINES = {
     "http-0.9": b"GET /x\r\n\r\n",
-    "http-0.9-bare": b"GET /x\n",
     "bare-lf-everywhere": b"GET /x HTTP/1.1\nHost: a\n\n",
     "bare-lf-after-line": b"GET /x HTTP/1.1\nHost: a\r\n\r\n",
     "bare-lf-after-field": b"GET /x HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
@@ -105,6 +104,17 @@ LINES = {
 @pytest.mark.parametrize("name", LINES)
 def test_lines(guarded, origin, name):
     refused(guarded, LINES[name], STRANGE)
+    assert origin.received() == b""
+
+
+@pytest.mark.parametrize("raw", [b"GET /x\n", b"GET /x\r\n"], ids=["lf", "crlf"])
+def test_http_0_9_without_an_empty_line_is_reaped(guarded, origin, raw):
+    """It may pass for the start of a head that is slow in coming: then it ends with header_timeout."""
+    with guarded.wire(timeout=6) as wire:
+        try:
+            assert wire.send(raw).read().status in STRANGE
+        except BadAnswerError:
+            assert wire.ending != "open"
     assert origin.received() == b""
 
 
