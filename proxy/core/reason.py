@@ -12,6 +12,7 @@ class Reason(StrEnum):
     FRESH = "fresh"
     URI_MISS = "uri-miss"
     VARY_MISS = "vary-miss"
+    PART_MISS = "part-miss"
     EXPIRED = "expired"
     NO_CACHE = "no-cache"
     MAX_STALE = "max-stale"
@@ -69,6 +70,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.FRESH: "A stored answer is fresh.",
     Reason.URI_MISS: "Nothing is stored for this request.",
     Reason.VARY_MISS: "What is stored was selected by other request fields, which Vary names.",
+    Reason.PART_MISS: "Only another part of the answer is stored.",
     Reason.EXPIRED: "The stored answer is no longer fresh.",
     Reason.NO_CACHE: "The origin wants its answer validated before every use.",
     Reason.MAX_STALE: "The caller accepts an answer that is this stale.",

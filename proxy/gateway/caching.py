@@ -161,7 +161,7 @@ class Caching:
 
     async def _share(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
         """The answer of a flight that is under way, or of one that begins here."""
-        alone = call.request.method == "HEAD" or decision.reason in _OWN
+        alone = decision.reason in _OWN or call.request.method == "HEAD" or "range" in call.request.headers
         # The answer to a caller's own condition may be a 304 that is good for nobody else.
         conditional = isinstance(decision, Miss) and validation.asks(call.request)
         for _ in range(_REROUTES):

@@ -49,3 +49,28 @@ class Resumed:
     def close(self) -> None:
         self._pieces.clear()
         self._rest.close()
+
+
+class Spliced:
+    """A Body whose begin or end is here already; `length` bytes in all."""
+
+    __slots__ = ("_after", "_before", "_rest", "length")
+
+    def __init__(self, before: bytes, rest: Body, after: bytes, *, length: int) -> None:
+        self._before = before
+        self._rest = rest
+        self._after = after
+        self.length = length
+
+    async def read(self) -> bytes:
+        if self._before:
+            piece, self._before = self._before, b""
+            return piece
+        piece = await self._rest.read()
+        if not piece:
+            piece, self._after = self._after, b""
+        return piece
+
+    def close(self) -> None:
+        self._before = self._after = b""
+        self._rest.close()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from proxy.core.caching import status, validation
+from proxy.core.caching import ranges, status, validation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
@@ -23,6 +23,7 @@ from proxy.core.message import Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
+from proxy.gateway.content import Spliced
 from proxy.gateway.fill import Allowance, Fill, Reader
 from proxy.gateway.flight import Flight, Flights
 from proxy.gateway.refresh import Refresh
@@ -33,6 +34,7 @@ Fetch = Callable[[Request, Exchange], Awaitable[Response]]
 
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
+_UNSATISFIABLE = 416
 _FIRST_SERVER_FAILURE = 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
 _PASSING = frozenset({408, 425, 429})
@@ -105,6 +107,8 @@ class Fetching:
                     return await self._confirm(call, flight, decision, response, moment)
                 began = self._clock.now()
                 response = await call.send(_unconditional(request))
+        elif isinstance(decision, Miss) and decision.missing is not None and decision.stored is not None:
+            response = await self._complete(call, decision.stored, decision.missing)
         else:
             # What others share is not asked for under one caller's conditions.
             response = await call.send(_unconditional(request) if flight.shared else request)
@@ -119,6 +123,20 @@ class Fetching:
         except BaseException:
             response.body.close()
             raise
+
+    async def _complete(self, call: Call, part: Entry, missing: tuple[int, int]) -> Response:
+        """The whole of which a part is stored: of the rest and that part, or all anew."""
+        response = await call.send(ranges.completing(call.request, part, missing))
+        if response.status == ranges.PARTIAL and part.span is not None:
+            if ranges.completes(part, missing, response.headers):
+                headers = ranges.described(validation.merged(part.headers, response.headers), part.span[2])
+                before, after = (b"", part.body) if missing[0] == 0 else (part.body, b"")
+                body = Spliced(before, response.body, after, length=part.span[2])
+                return replace(response, status=ranges.OK, reason="OK", headers=headers, body=body)
+        elif response.status != _UNSATISFIABLE:
+            return response
+        response.body.close()
+        return await call.send(_unconditional(call.request))
 
     def _moment(self, exchange: Exchange, began: float) -> Moment:
         # An answer is as old as the attempt that brought it, not as all the tries before.
@@ -148,7 +166,7 @@ class Fetching:
             return annotate(response, line)
         entry = admitted.entry
         self._verdicts.forget(flight.id)
-        body = self._fill(call, flight, entry, response, length=length, room=room)
+        body = self._fill(call, flight, entry, response, decision.stored, length=length, room=room)
         if flight.doomed():
             call.note(Verdict.MISS, Reason.CHANGED_MEANWHILE)
         line = status.forwarded(
@@ -164,10 +182,20 @@ class Fetching:
         return annotate(replace(response, body=body), line)
 
     def _fill(
-        self, call: Call, flight: Flight, entry: Entry, response: Response, *, length: int | None, room: int
+        self,
+        call: Call,
+        flight: Flight,
+        entry: Entry,
+        response: Response,
+        stored: Entry | None,
+        *,
+        length: int | None,
+        room: int,
     ) -> Reader:
         async def kept(content: bytes) -> None:
-            await self._keep(call.key, flight, entry.holding(content))
+            keepable = ranges.joined(stored, entry.holding(content))
+            if keepable is not None:
+                await self._keep(call.key, flight, keepable)
 
         def ended() -> None:
             self._flights.close(flight)
@@ -226,10 +254,9 @@ class Fetching:
             return
         flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream)
         reason = Reason.WHILE_REVALIDATE
-        decision = Revalidate(entry=entry, reason=reason) if entry.validators else Miss(reason=reason)
-        apart = replace(
-            call, request=_unconditional(call.request), exchange=replace(call.exchange, attempts=[])
-        )
+        askable = entry.validators and entry.span is None
+        decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason)
+        apart = replace(call, request=_plain(call.request), exchange=replace(call.exchange, attempts=[]))
         task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
         # Also where the task is cancelled before its first step.
         task.add_done_callback(lambda _task: flight.pass_on(None))
@@ -246,6 +273,12 @@ class Fetching:
             return
         finally:
             response.body.close()
+
+
+def _plain(request: Request) -> Request:
+    """The request for the whole answer, of which nobody hears before it is here."""
+    headers = request.headers.without(validation.CONDITIONS | {"range", "if-range"})
+    return replace(request, headers=headers, interim=None)
 
 
 def _unconditional(request: Request) -> Request:

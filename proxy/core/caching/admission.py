@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.core.caching import directives as directive
-from proxy.core.caching import freshness, syntax, variation
+from proxy.core.caching import freshness, ranges, syntax, variation
 from proxy.core.caching.directives import Directives
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.policy import CachePolicy, Scope
@@ -76,7 +76,7 @@ def _refused(request: Request, response: Response, said: Directives, policy: Cac
     authorized = "authorization" in request.headers
     sharing = "public" in said or "must-revalidate" in said or "s-maxage" in said  # §3.5
     table = (
-        (status == _PARTIAL, Reason.PARTIAL),
+        (status == _PARTIAL and not _part(request, response), Reason.PARTIAL),
         (status == _NOT_MODIFIED or status < _FIRST_FINAL, Reason.NOT_MODIFIED),
         ("no-store" in directive.of_request(request.headers), Reason.REQUEST_NO_STORE),
         (demanding and status not in _UNDERSTOOD, Reason.NOT_UNDERSTOOD),
@@ -86,6 +86,15 @@ def _refused(request: Request, response: Response, said: Directives, policy: Cac
         (shared and authorized and not sharing, Reason.AUTHORIZED),
     )
     return next((reason for holds, reason in table if holds), None)
+
+
+def _part(request: Request, response: Response) -> bool:
+    """Whether a 206 is one part, asked for, of the length that it says."""
+    span = ranges.told(response.headers)
+    if span is None or ranges.wished(request.headers) is None:
+        return False
+    length = response.headers.get("content-length")
+    return length is None or length == str(span[1] - span[0] + 1)
 
 
 def _useless(entry: Entry, said: Directives) -> Reason | None:
@@ -115,6 +124,7 @@ def _entry(
     secret: bytes,
 ) -> Entry:
     headers = response.headers
+    partial = response.status == _PARTIAL
     age = freshness.initial_age(headers, sent=moment.sent, received=moment.received)
     life = freshness.lifetime(response.status, headers, said, policy=policy, age=age, wall=moment.wall)
     ruled = life.source is freshness.Source.OVERRIDE
@@ -126,7 +136,7 @@ def _entry(
     return Entry(
         status=response.status,
         reason=response.reason,
-        headers=storable_fields(headers),
+        headers=storable_fields(headers.without({"content-range"}) if partial else headers),
         received=moment.received,
         initial_age=age,
         date=freshness.dated(headers, moment.wall),
@@ -140,5 +150,6 @@ def _entry(
         selection=variation.select(vary, request.headers, secret=secret),
         spoken=variation.spoken(vary, request.headers, headers, secret=secret),
         stale_while_revalidate=policy.stale_while_revalidate if revalidating is None else revalidating,
+        span=ranges.told(headers) if partial else None,
         stale_if_error=(policy.stale_if_error or None) if on_error is None else on_error,
     )

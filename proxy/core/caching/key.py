@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
+from proxy.core.caching import ranges
 from proxy.core.caching.policy import Scope
 from proxy.core.message import Request
 from proxy.core.reason import Reason
@@ -41,6 +42,7 @@ _NOT_KEYED = {
     "if-unmodified-since": Reason.PRECONDITION,
     "if-range": Reason.PRECONDITION,
 }
+_OF_A_RANGE = frozenset({"range", "if-range"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,9 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
     if (safe and request.body.length != 0) or (not safe and content is None):
         return Bypass(reason=Reason.REQUEST_BODY)
     if not names.isdisjoint(_NOT_KEYED.keys()):
-        return Bypass(reason=next(reason for name, reason in _NOT_KEYED.items() if name in names))
+        unkeyed = _unkeyed(request)
+        if unkeyed is not None:
+            return Bypass(reason=unkeyed)
     target = keyed_target(request.target, policy.key.ignore_query)
     parts = [
         *(b"key", route.name.encode(), _urls(route.origins)),
@@ -101,6 +105,14 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         upstream=route.name,
         target=request.target,
     )
+
+
+def _unkeyed(request: Request) -> Reason | None:
+    names = request.headers.names()
+    # One range is cut out of what is stored for the whole.
+    single = request.method == "GET" and ranges.wished(request.headers) is not None
+    found = (name for name in _NOT_KEYED if name in names and not (single and name in _OF_A_RANGE))
+    return next((_NOT_KEYED[name] for name in found), None)
 
 
 def digest(parts: Iterable[bytes], *, secret: bytes) -> bytes:

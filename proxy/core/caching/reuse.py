@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.core.caching import directives as directive
-from proxy.core.caching import variation
+from proxy.core.caching import ranges, variation
 from proxy.core.caching.directives import Directives
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass
@@ -50,10 +50,14 @@ class Revalidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """Fetch it. `stored` is what would have served, had it been fresh; it may stand in for a failure."""
+    """Fetch it. `stored` is what would have served, had it been fresh; it may stand in for a failure.
+
+    `missing`: it is a part, and these bytes of it (first, last) are all that is missing.
+    """
 
     reason: Reason
     stored: Entry | None = None
+    missing: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,10 @@ def _decide(
     if entry is None:
         absent = Reason.VARY_MISS if entries else Reason.URI_MISS
         return Miss(reason=Reason.REQUEST_NO_CACHE if "no-cache" in asked else absent)
+    if entry.span is not None or "range" in request.headers:
+        lacks = _lacks(request, entry)
+        if lacks is not None:
+            return lacks
     refusal = _too_old(entry, now, asked)
     if refusal is None:
         return Hit(entry=entry)
@@ -91,9 +99,19 @@ def _decide(
         tolerated = _tolerated(entry, -entry.ttl(now), asked)
         if tolerated is not None:
             return tolerated
-    if entry.validators:
-        return Revalidate(entry=entry, reason=refusal)
-    return Miss(reason=refusal, stored=entry)
+    askable = entry.validators and entry.span is None
+    return Revalidate(entry=entry, reason=refusal) if askable else Miss(reason=refusal, stored=entry)
+
+
+def _lacks(request: Request, entry: Entry) -> Miss | None:
+    """Where the entry does not hold all bytes that the request wants (RFC 9111 §3.3)."""
+    match ranges.reach(request, entry):
+        case ranges.Beyond():
+            return Miss(reason=Reason.RANGE)
+        case ranges.Lacking(missing=missing):
+            return Miss(reason=Reason.PART_MISS, stored=entry, missing=missing)
+        case ranges.Whole() | ranges.Part():
+            return None
 
 
 def _tolerated(entry: Entry, staleness: float, asked: Directives) -> Stale | None:

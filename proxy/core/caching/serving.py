@@ -6,7 +6,7 @@ else gets the stored fields with their age and one line on what the cache did.
 
 from __future__ import annotations
 
-from proxy.core.caching import status, validation
+from proxy.core.caching import ranges, status, validation
 from proxy.core.caching.entry import Entry
 from proxy.core.message import Body, Headers, Request, Response, Whole
 
@@ -41,6 +41,16 @@ def serve(
             reason="Not Modified",
             headers=validation.without_content(headers),
             body=body,
+        )
+    part = ranges.reach(request, entry) if "range" in request.headers else None
+    if isinstance(part, ranges.Part):
+        place = f"bytes {part.first}-{part.last}/{part.total}"
+        cut = headers.without({"content-length", "content-range"}).plus(("Content-Range", place))
+        return Response(
+            status=ranges.PARTIAL,
+            reason="Partial Content",
+            headers=cut,
+            body=Whole(ranges.content(entry, part)),
         )
     return Response(status=entry.status, reason=entry.reason, headers=headers, body=body)
 

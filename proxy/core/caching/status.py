@@ -14,6 +14,7 @@ _WHO = "leeward"
 _FORWARDED: dict[Reason, str] = {
     Reason.URI_MISS: "uri-miss",
     Reason.VARY_MISS: "vary-miss",
+    Reason.PART_MISS: "partial",
     Reason.EXPIRED: "stale",
     Reason.NO_CACHE: "stale",
     Reason.METHOD: "method",

@@ -12,7 +12,7 @@ from proxy.core.message import Headers, Request, lower_name
 COOKIES = frozenset({"set-cookie", "set-cookie2"})
 CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 
-_OK = 200
+_OK, _PARTIAL = 200, 206
 # They describe content, which a 304 does not have; Content-Location names a resource and stays.
 _OF_CONTENT = frozenset({"content-length", "content-type", "content-encoding", "content-language"})
 _OF_CONTENT |= {"content-range", "content-md5", "content-digest", "repr-digest"}
@@ -38,7 +38,7 @@ def asks(request: Request) -> bool:
 
 def unchanged(request: Request, entry: Entry, wall: float) -> bool:
     """Whether the caller's conditions are met by a usable entry, so that 304 answers it (§4.3.2)."""
-    if entry.status != _OK:
+    if entry.status not in (_OK, _PARTIAL):
         return False
     wanted = request.headers.joined("if-none-match")
     if wanted is not None:

@@ -115,6 +115,11 @@ class Unknown:
     length = None
 
 
+def test_a_part_has_the_key_of_its_whole() -> None:
+    assert key(request(("Range", "bytes=0-1"))) == key(request())
+    assert key(request(("Range", "bytes=0-1"), ("If-Range", '"a"'))) == key(request())
+
+
 @pytest.mark.parametrize(
     ("asked", "policy", "reason"),
     [
@@ -124,7 +129,9 @@ class Unknown:
         (request(body=Whole(b"x")), PRIVATE, Reason.REQUEST_BODY),
         (request(body=Unknown()), PRIVATE, Reason.REQUEST_BODY),  # type: ignore[arg-type] # only its length is asked for
         (request(method="POST"), CachePolicy(methods=frozenset({"POST"})), Reason.REQUEST_BODY),
-        (request(("Range", "bytes=0-1")), PRIVATE, Reason.RANGE),
+        (request(("Range", "bytes=0-1,3-4")), PRIVATE, Reason.RANGE),
+        (request(("Range", "lines=0-1")), PRIVATE, Reason.RANGE),
+        (request(("Range", "bytes=0-1"), method="HEAD"), PRIVATE, Reason.RANGE),
         (request(("Upgrade", "websocket")), PRIVATE, Reason.UPGRADE),
         (request(("If-Match", '"x"')), PRIVATE, Reason.PRECONDITION),
         (request(("If-Unmodified-Since", "x")), PRIVATE, Reason.PRECONDITION),

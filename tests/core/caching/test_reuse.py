@@ -21,6 +21,8 @@ OLD_TAGGED = entry(cc("max-age=60"), ("Age", "100"), TAGGED)
 ALWAYS = entry(cc("max-age=60, no-cache"), TAGGED)
 STRICT = entry(cc("max-age=60, must-revalidate"), ("Age", "100"), TAGGED)
 PATIENT = entry(cc("max-age=60, stale-while-revalidate=50"), ("Age", "100"), TAGGED)
+WHOLE = entry(cc("max-age=60"), body=b"body")
+PART = entry(cc("max-age=60"), TAGGED, body=b"bo", status=200, span=(0, 1, 4))
 VARIED = entry(cc("max-age=60"), ("Vary", "Foo"), asked=(("Foo", "1"),))
 
 
@@ -35,6 +37,13 @@ VARIED = entry(cc("max-age=60"), ("Vary", "Foo"), asked=(("Foo", "1"),))
         ([], [VARIED], Miss(reason=Reason.VARY_MISS)),
         ([("Foo", "1")], [VARIED], Hit(entry=VARIED)),
         ([("Foo", "2")], [VARIED, FRESH], Hit(entry=FRESH)),
+        # Parts.
+        ([("Range", "bytes=0-1")], [WHOLE], Hit(entry=WHOLE)),
+        ([("Range", "bytes=9-")], [WHOLE], Miss(reason=Reason.RANGE)),
+        ([("Range", "bytes=0-1")], [PART], Hit(entry=PART)),
+        ([("Range", "bytes=0-4")], [PART], Miss(reason=Reason.PART_MISS, stored=PART)),
+        ([], [PART], Miss(reason=Reason.PART_MISS, stored=PART, missing=(2, 3))),
+        ([("Range", "bytes=0-1"), cc("no-cache")], [PART], Miss(reason=Reason.REQUEST_NO_CACHE, stored=PART)),
         # What the request wants.
         ([cc("no-store")], [FRESH], Bypass(reason=Reason.REQUEST_NO_STORE)),
         ([cc("no-cache")], [], Miss(reason=Reason.REQUEST_NO_CACHE)),
