@@ -9,6 +9,7 @@ kept.
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import assert_never
 
 from proxy.core.caching import directives, invalidation, status, validation, variation
@@ -19,7 +20,7 @@ from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, St
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, NotCachedError
-from proxy.core.message import Request, Response
+from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
@@ -131,10 +132,32 @@ class Caching:
             try:
                 for place in invalidation.places(request, response, route, secret=self._secret):
                     await self.invalidate(place)
+                if invalidation.restates(request, response, route, self._clock.wall()):
+                    return self._restated(request, route, exchange, fetch, response, reason)
             except BaseException:
                 response.body.close()
                 raise
         return annotate(response, status.forwarded(reason, status=response.status))
+
+    def _restated(
+        self,
+        request: Request,
+        route: Route,
+        exchange: Exchange,
+        fetch: Fetch,
+        response: Response,
+        reason: Reason,
+    ) -> Response:
+        """The answer to a change, kept for those who will ask what has become of its target."""
+        later = replace(request, method="GET", body=Whole())
+        key = identify(later, route, secret=self._secret)
+        if isinstance(key, Bypass):
+            return annotate(response, status.forwarded(reason, status=response.status))
+        call = Call(request=later, route=route, key=key, exchange=exchange, fetch=fetch)
+        flight = self._open(call, key.primary, shared=False)
+        answer = self._fetching.take(call, flight, Miss(reason=reason), response)
+        exchange.verdict, exchange.reason = Verdict.BYPASS, reason
+        return answer
 
     async def _look(self, call: Call) -> tuple[Decision, bytes]:
         """What the store has for it, and the flight to look for where it has not enough."""

@@ -118,8 +118,24 @@ class Fetching:
             # The cache's loop answers failures; there is one way for all of them.
             response.body.close()
             raise failure(status=response.status, sent=True)
+        return self.take(call, flight, decision, response, began=began)
+
+    def take(
+        self,
+        call: Call,
+        flight: Flight,
+        decision: Miss | Revalidate,
+        response: Response,
+        *,
+        began: float | None = None,
+    ) -> Response:
+        """Makes of an upstream's answer a caller's, and of both, where it may be, an entry.
+
+        `began` is when it was asked for, where no attempt is on record.
+        """
         try:
-            return self._receive(call, flight, decision, response, self._moment(call.exchange, began))
+            now = self._clock.now() if began is None else began
+            return self._receive(call, flight, decision, response, self._moment(call.exchange, now))
         except BaseException:
             response.body.close()
             raise

@@ -1,18 +1,20 @@
 """What does a successful change make untrue? (RFC 9111 §4.4)
 
 The law: an unsafe method that was not refused drops what is stored for its target, for every identity,
-and for the targets that Location and Content-Location name, as long as they are on the same origin.
+and for the targets that Location and Content-Location name, as long as they are on the same origin. A
+change that tells what its target has become leaves that in place of what it drops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.core.caching import key
+from proxy.core.caching import directives, freshness, key
 from proxy.core.message import Request, Response
 from proxy.core.routing import Route
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"})
+_OK = 200
 _FIRST_SUCCESS = 200
 _FIRST_FAILURE = 400
 
@@ -32,6 +34,20 @@ def places(request: Request, response: Response, route: Route, *, secret: bytes)
                 targets.add(target)
     for target in targets:
         yield key.place(route.name, key.keyed_target(target, route.cache.key.ignore_query), secret=secret)
+
+
+def restates(request: Request, response: Response, route: Route, wall: float) -> bool:
+    """Whether a POST's answer is, for a while, what a GET of its target would get (RFC 9110 §9.3.3).
+
+    Only the origin can say so: with a Content-Location that is the target, and a lifetime of its own.
+    """
+    named = response.headers.all("content-location")
+    if request.method != "POST" or response.status != _OK or len(named) != 1:
+        return False
+    if _on_origin(named[0].strip(), route) != request.target:
+        return False
+    said = directives.of_response(response.headers, route.cache.scope)
+    return (freshness.explicit(response.headers, said, route.cache.scope, wall) or 0) > 0
 
 
 def _on_origin(reference: str, route: Route) -> str | None:

@@ -1,9 +1,9 @@
 import pytest
 
-from proxy.core.caching.invalidation import invalidates, places
+from proxy.core.caching.invalidation import invalidates, places, restates
 from proxy.core.caching.key import place
 from proxy.core.caching.policy import CachePolicy, KeyPolicy
-from tests.core.caching.samples import SECRET, Pair, request, response, route
+from tests.core.caching.samples import SECRET, WALL, Pair, request, response, route
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,31 @@ def test_a_place_is_named_as_the_key_names_it() -> None:
     on = route(CachePolicy(key=KeyPolicy(ignore_query=("utm",))))
     found = places(request(method="PUT", target="/a?utm=1"), response(), on, secret=SECRET)
     assert set(found) == {place("api", "/a", secret=SECRET)}
+
+
+HERE = ("Content-Location", "/v1/a")
+FRESH = ("Cache-Control", "max-age=60")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "fields", "answer"),
+    [
+        ("POST", 200, [FRESH, HERE], True),
+        ("POST", 200, [FRESH, ("Content-Location", "https://api.example/v1/a")], True),
+        ("POST", 200, [("Expires", "Wed, 15 Jul 2026 13:50:00 GMT"), HERE], True),
+        ("POST", 200, [FRESH], False),
+        ("POST", 200, [HERE], False),
+        ("POST", 200, [("Cache-Control", "max-age=0"), HERE], False),
+        ("POST", 200, [("Last-Modified", "Wed, 15 Jul 2020 13:50:00 GMT"), HERE], False),
+        ("POST", 200, [FRESH, ("Content-Location", "/v1/b")], False),
+        ("POST", 200, [FRESH, ("Content-Location", "/v1/a?")], False),
+        ("POST", 200, [FRESH, ("Content-Location", "https://other.example/v1/a")], False),
+        ("POST", 200, [FRESH, HERE, HERE], False),
+        ("POST", 201, [FRESH, HERE], False),
+        ("PUT", 200, [FRESH, HERE], False),
+        ("PATCH", 200, [FRESH, HERE], False),
+    ],
+)
+def test_restates(method: str, status: int, fields: list[Pair], answer: bool) -> None:
+    on = route(CachePolicy(default_ttl=60), path="/v1")
+    assert restates(request(method=method), response(*fields, status=status), on, WALL) is answer
