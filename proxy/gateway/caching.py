@@ -133,7 +133,7 @@ class Caching:
                 for place in invalidation.places(request, response, route, secret=self._secret):
                     await self.invalidate(place)
                 if invalidation.restates(request, response, route, self._clock.wall()):
-                    return self._restated(request, route, exchange, fetch, response, reason)
+                    return self._restated(request, route, exchange, fetch, response=response, reason=reason)
             except BaseException:
                 response.body.close()
                 raise
@@ -145,6 +145,7 @@ class Caching:
         route: Route,
         exchange: Exchange,
         fetch: Fetch,
+        *,
         response: Response,
         reason: Reason,
     ) -> Response:
