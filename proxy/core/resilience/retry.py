@@ -20,6 +20,7 @@ from proxy.core.failure import (
 )
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
+from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.wait import backoff, spread, told
 
 
@@ -40,6 +41,7 @@ class RetryPolicy:
     max_retry_after: float = 30.0
     idempotency_key: str | None = None
     max_replay_body: int = 1024 * 1024
+    budget: BudgetPolicy | None = BudgetPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,186 @@
+"""How much does the upstream still allow, by its own words, and how fast should it be used?
+
+The law: only what the upstream itself answered just now counts, not what a cache on its way repeats.
+Within a window the lowest figure holds, for answers overtake each other. While enough is left nothing
+is slowed down; below the threshold calls are spread over the time to the reset. An interactive call is
+held back for a few seconds at most, for the figures may be wrong; a batch call for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from proxy.core.caching.syntax import split, unquote
+from proxy.core.message import Headers
+from proxy.core.resilience import resets
+from proxy.core.resilience.passage import GO, Go, Wait
+
+DEFAULT = "default"  # the bucket of an upstream that names none
+_WORDS = ("ratelimit", "rate-limit", "call-limit")
+_NUMBER = re.compile(r"[ \t]*([0-9]{1,15}(?:\.[0-9]{1,9})?)", re.ASCII)
+_USED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*/[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
+_BUCKET = re.compile(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
+_SAME_WINDOW = 2.0  # seconds by which two answers' resets may differ, whole seconds rounded apart
+_MOST_READINGS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one answer says about one bucket; `reset` in seconds from now. None = not said."""
+
+    bucket: str = DEFAULT
+    limit: float | None = None
+    remaining: float
+    reset: float | None = None
+
+    @property
+    def counts_requests(self) -> bool:
+        """And not tokens, of which one request takes many."""
+        return "token" not in self.bucket
+
+
+def readings(headers: Headers, wall: float) -> tuple[Reading, ...]:
+    """What an upstream's answer says about its quotas; nothing where a cache repeats it."""
+    names = headers.names()
+    if not any(word in name for name in names for word in _WORDS):
+        return ()
+    if (headers.get("age") or "0").strip() != "0" or (headers.get("x-cache") or "").lower().startswith("hit"):
+        return ()
+    found = {reading.bucket: reading for reading in _read(headers, wall)}
+    return tuple(found.values())[:_MOST_READINGS]
+
+
+def _read(headers: Headers, wall: float) -> Iterator[Reading]:
+    for bucket, limit, remaining, reset in _FAMILIES:
+        left = _number(headers.get(remaining))
+        if left is None:
+            continue
+        named = _named(headers) if bucket == DEFAULT else bucket
+        after = headers.get(f"{reset}-after") or headers.get(reset)
+        yield Reading(
+            bucket=named,
+            limit=_number(headers.get(limit)),
+            remaining=left,
+            reset=resets.read(after, wall),
+        )
+    used = _USED.fullmatch(headers.get("x-shopify-shop-api-call-limit") or "")
+    if used is not None:
+        most = float(used[2])
+        yield Reading(limit=most, remaining=max(0.0, most - float(used[1])))
+    yield from _structured(headers.joined("ratelimit"), headers.joined("ratelimit-policy"), wall)
+
+
+def _names(before: str, after: str = "") -> tuple[str, str, str]:
+    return f"{before}limit{after}", f"{before}remaining{after}", f"{before}reset{after}"
+
+
+# Bucket, and the fields that hold limit, remaining and reset. `…-reset-after` is preferred where it is.
+_FAMILIES: tuple[tuple[str, str, str, str], ...] = (
+    (DEFAULT, *_names("ratelimit-")),
+    (DEFAULT, *_names("x-ratelimit-")),
+    (DEFAULT, *_names("x-rate-limit-")),
+    *((what, *_names("x-ratelimit-", f"-{what}")) for what in ("requests", "tokens")),
+    *(
+        (what, f"anthropic-ratelimit-{what}-limit", f"anthropic-ratelimit-{what}-remaining",
+         f"anthropic-ratelimit-{what}-reset")
+        for what in ("requests", "tokens", "input-tokens", "output-tokens")
+    ),
+)  # fmt: skip
+
+
+def _named(headers: Headers) -> str:
+    """The bucket's name where the answer has one (GitHub's resource, Discord's bucket)."""
+    name = headers.get("x-ratelimit-resource") or headers.get("x-ratelimit-bucket") or DEFAULT
+    return name if _BUCKET.fullmatch(name) is not None else DEFAULT
+
+
+def _structured(line: str | None, policy: str | None, wall: float) -> Iterator[Reading]:
+    """`RateLimit: "name";r=50;t=30` with RateLimit-Policy; older: `limit=100, remaining=50, reset=5`."""
+    if line is None:
+        return
+    members = list(split(line))[:_MOST_READINGS]
+    flat = {key.strip().lower(): value for key, _, value in (m.partition("=") for m in members)}
+    if "remaining" in flat:
+        left = _number(flat["remaining"])
+        if left is not None:
+            reset = resets.read(flat.get("reset"), wall)
+            yield Reading(limit=_number(flat.get("limit")), remaining=left, reset=reset)
+        return
+    limits = {name: _number(given.get("q")) for name, given in map(_item, split(policy or ""))}
+    for name, given in map(_item, members):
+        left = _number(given.get("r"))
+        if left is not None and _BUCKET.fullmatch(name) is not None:
+            reset = resets.read(given.get("t"), wall, "delta")
+            yield Reading(bucket=name, limit=limits.get(name), remaining=left, reset=reset)
+
+
+def _item(member: str) -> tuple[str, dict[str, str]]:
+    name, *parameters = member.split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return unquote(name.strip()), {key.strip().lower(): value.strip() for key, _, value in pairs}
+
+
+def _number(text: str | None) -> float | None:
+    found = None if text is None else _NUMBER.match(text)
+    return None if found is None else float(found[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacePolicy:
+    """Below `threshold` of the limit calls are spread; one that is not batch waits `max_wait` seconds."""
+
+    threshold: float = 0.1
+    max_wait: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """One bucket as far as it is known. `until` is the monotonic second of its reset, None = unknown.
+
+    `next` is the monotonic second at which the next call should go, while calls are spread.
+    """
+
+    limit: float
+    remaining: float
+    until: float | None
+    next: float = float("-inf")
+
+
+def learn(before: Learned | None, reading: Reading, now: float) -> Learned:
+    """The bucket after an answer."""
+    until = None if reading.reset is None else now + reading.reset
+    limit = reading.limit
+    if limit is None:
+        limit = max(reading.remaining, 0.0 if before is None else before.limit)
+    fresh = Learned(limit=limit, remaining=reading.remaining, until=until)
+    if before is None or before.until is None or until is None or now >= before.until:
+        return fresh
+    if until > before.until + _SAME_WINDOW:
+        return fresh
+    return replace(
+        fresh, remaining=min(fresh.remaining, before.remaining), until=before.until, next=before.next
+    )
+
+
+def pace(
+    policy: PacePolicy, learned: Learned, now: float, *, batch: bool = False
+) -> tuple[Go | Wait, Learned]:
+    """When the next call should go; after the wait it goes without asking again."""
+    until = learned.until
+    if until is None or now >= until:
+        return GO, learned
+    taken = replace(learned, remaining=max(0.0, learned.remaining - 1))
+    if learned.remaining > policy.threshold * learned.limit:
+        return GO, taken
+    if learned.remaining < 1:
+        wait = until - now
+        return Wait(seconds=wait if batch else min(wait, policy.max_wait)), learned
+    begin = max(now, learned.next)
+    wait = begin - now
+    if not batch:
+        wait = min(wait, policy.max_wait)
+    step = max(0.0, until - begin) / learned.remaining
+    spread = replace(taken, next=min(until, begin + step))
+    return (Wait(seconds=wait) if wait > 0 else GO), spread
