@@ -122,6 +122,7 @@ async def build(settings: Settings) -> Runtime:
     }
     session = Session(contexts=contexts)
     upstream = Attempts(session=session, clock=clock, chance=SystemRandom().random, observers=observers)
+    metrics.watch_budgets(upstream.budgets)
     caching = Caching(store=store, clock=clock, refresh=refresh, secret_key=salt)
     runtime = Runtime(
         table=table,

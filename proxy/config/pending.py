@@ -29,7 +29,6 @@ def _native(value: Any) -> bool:
 # The end of a key within an upstream, `defaults` or a rule, and which values of it do nothing yet.
 _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("base_url",): _several,
-    ("retry", "budget"): _given,
     ("circuit_breaker",): _given,
     ("rate_limit",): _given,
     ("concurrency",): _given,

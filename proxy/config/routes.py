@@ -15,6 +15,7 @@ from proxy.config.addresses import BaseUrls, HostName, Prefix
 from proxy.config.credentials import Auth, FieldName, NoCredential
 from proxy.config.units import Duration, Size
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
+from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import ErrorMode, Match, Timeouts
 
@@ -101,6 +102,9 @@ class BudgetSettings(Section):
     ratio: Ratio = 0.2
     min_per_second: Annotated[float, Field(ge=0)] = 2.0
 
+    def policy(self) -> BudgetPolicy:
+        return BudgetPolicy(ratio=self.ratio, min_per_second=self.min_per_second)
+
 
 class RetrySettings(Section):
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
@@ -123,6 +127,7 @@ class RetrySettings(Section):
             max_retry_after=self.max_retry_after,
             idempotency_key=self.idempotency_key,
             max_replay_body=self.max_replay_body,
+            budget=None if self.budget is None else self.budget.policy(),
         )
 
 

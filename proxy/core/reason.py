@@ -60,6 +60,7 @@ class Reason(StrEnum):
     RETRY_AFTER_TOO_LONG = "retry-after-too-long"
     NO_TIME_LEFT = "no-time-left"
     SHOULD_NOT_RETRY = "should-not-retry"
+    BUDGET_SPENT = "budget-spent"
 
     @property
     def sentence(self) -> str:
@@ -116,4 +117,5 @@ _SENTENCES: dict[Reason, str] = {
     Reason.RETRY_AFTER_TOO_LONG: "The upstream asks to wait longer than the configuration allows.",
     Reason.NO_TIME_LEFT: "The wait would not fit into what is left of the total time.",
     Reason.SHOULD_NOT_RETRY: "The upstream said that the request must not be sent again.",
+    Reason.BUDGET_SPENT: "Retries to this upstream have used up their share of its requests.",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -109,6 +109,7 @@ class Metrics:
         self._evictions: Counter[tuple[str]] = Counter()
         self._open: dict[int, Exchange] = {}
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
+        self._budgets: Callable[[], Mapping[str, float]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -159,6 +160,10 @@ class Metrics:
     def watch_store(self, name: str, usage: Callable[[], tuple[int, int]]) -> None:
         """`usage` answers (entries, bytes) whenever somebody scrapes."""
         self._stores[name] = usage
+
+    def watch_budgets(self, remaining: Callable[[], Mapping[str, float]]) -> None:
+        """`remaining` answers the retries that each upstream's budget would pay for, whenever asked."""
+        self._budgets = remaining
 
     def _cell(self, upstream: str, method: str, status: int, verdict: Verdict) -> _Cell:
         code = str(status) if status in _STATUSES else OTHER
@@ -253,6 +258,12 @@ class Metrics:
             "Attempts after the first, by why the one before was not enough.",
             ("upstream", "reason"),
             self._retries.items(),
+        )
+        yield _gauge(
+            "leeward_retry_budget_remaining",
+            "Retries that the budget would pay for now.",
+            ("upstream",),
+            (((name,), remaining) for name, remaining in self._budgets().items()),
         )
         yield _counter(
             "leeward_errors",

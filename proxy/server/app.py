@@ -17,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from proxy.core.exchange import Exchange
-from proxy.core.failure import APIError, CallerError, InternalError
+from proxy.core.failure import APIError, BadRequestError, CallerError, InternalError
 from proxy.core.forwarding import callers_id
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Observer, Secret
@@ -76,18 +76,21 @@ class ProxyApp:
         """Answers one request; whether the connection may be used further."""
         exchange = self._opened(method=message.method)
         head: Head | None = None
+        unsafe = False
         try:
             try:
                 head = read(message, most_body=self._max_request_body)
                 response = await self._answer(connection, head, payload, exchange)
             except APIError as failure:
+                # Who sends what two readers could take for two things is not read further.
+                unsafe = isinstance(failure, BadRequestError)
                 response = self._failure(failure, exchange)
             except ConnectionError:
                 raise
             except Exception as error:  # noqa: BLE001  # the last line of defence: our bug, the caller's 500
                 self._bug(exchange.id, error)
                 response = self._failure(InternalError(), exchange)
-            last = head is None or head.final or self.draining or not payload.is_eof()
+            last = head is None or head.final or unsafe or self.draining or not payload.is_eof()
             return await write(
                 connection, response, head, exchange, date=self._now(), last=last, keep=self._keep
             )

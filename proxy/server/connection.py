@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown away before closing
 _LINGER_SECONDS = 2.0
+_LOOK = 1.0  # seconds between two looks at a caller from whom nothing is read
+_LEFT = frozenset({7, 8})  # of Linux's TCP states: CLOSE, CLOSE_WAIT
 _IDLE, _HEAD, _BUSY = "idle", "head", "busy"
 
 
@@ -52,11 +54,13 @@ class Connection(RequestHandler):
         "_app",
         "_deadline",
         "_failed",
+        "_head_began",
         "_head_bytes",
         "_phase",
         "_reading",
         "_reaper",
         "_thrown_away",
+        "_watch",
         "peer",
     )
 
@@ -76,6 +80,8 @@ class Connection(RequestHandler):
         self._phase = _IDLE
         self._deadline = 0.0
         self._head_bytes = 0
+        self._head_began = False
+        self._watch: asyncio.TimerHandle | None = None
         self._reading: StreamReader | None = None
         self._reaper: asyncio.TimerHandle | None = None
         self._failed = False
@@ -92,9 +98,10 @@ class Connection(RequestHandler):
         self._reaper = self._loop.call_at(self._deadline, self._reap)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._reaper is not None:
-            self._reaper.cancel()
-            self._reaper = None
+        for timer in (self._reaper, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self._reaper = self._watch = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -104,25 +111,54 @@ class Connection(RequestHandler):
             if self._thrown_away > _LINGER_BYTES and self.transport is not None:
                 self.transport.abort()
             return
+        queued = len(self._messages)
+        between = self._reading is None or self._reading.is_eof()
         super().data_received(data)
-        if self._messages:
-            last = self._messages[-1][0]
-            if isinstance(last, _ErrInfo):
-                self._failed = True
-                # The parser gives no sign to who reads the body that turned out broken.
-                if self._reading is not None and not self._reading.is_eof():
-                    self._reading.set_exception(BadRequestError("The request body is not valid HTTP/1.1."))
-        elif self._phase != _BUSY and data:
-            if self._phase == _IDLE:
-                self._head_bytes = 0
-                self._enter(_HEAD, self._app.header_timeout)
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_BYTES:
-                self._failed = True
-                info = _ErrInfo(status=400, exc=ValueError(), message="head too large")
-                self._messages.append((info, EMPTY_PAYLOAD))
-                if self._waiter is not None and not self._waiter.done():
-                    self._waiter.set_result(None)
+        if len(self._messages) > queued:
+            self._received(data)
+        elif between and data:
+            self._began(len(data))
+
+    def _received(self, data: bytes) -> None:
+        """A head is complete, or did not parse."""
+        self._head_bytes = 0
+        message, payload = self._messages[-1]
+        # What follows a message without a body is the next head, of which the rest is waited for.
+        self._head_began = payload is EMPTY_PAYLOAD and not data.endswith(b"\r\n\r\n")
+        if isinstance(message, _ErrInfo):
+            self._failed = True
+            # The parser gives no sign to who reads the body that turned out broken.
+            if self._reading is not None and not self._reading.is_eof():
+                self._reading.set_exception(BadRequestError("The request body is not valid HTTP/1.1."))
+
+    def _began(self, size: int) -> None:
+        """Bytes of an incomplete head, `size` of them new; behind a request they wait for its end."""
+        self._head_began = True
+        if self._phase == _IDLE:
+            self._enter(_HEAD, self._app.header_timeout)
+        self._head_bytes += size
+        if self._head_bytes > MOST_BYTES:
+            self._failed = True
+            info = _ErrInfo(status=400, exc=ValueError(), message="head too large")
+            self._messages.append((info, EMPTY_PAYLOAD))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+
+    def _pause_transport_reading(self) -> None:
+        super()._pause_transport_reading()
+        if self._watch is None:
+            self._watch = self._loop.call_later(_LOOK, self._look)
+
+    def _look(self) -> None:
+        """While nothing is read, a caller that leaves gives no sign: its socket is asked."""
+        self._watch = None
+        transport = self.transport
+        if transport is None or not (self._reading_paused or self._buffer_paused):
+            return
+        if _has_left(transport.get_extra_info("socket")):
+            self.reset()
+        else:
+            self._watch = self._loop.call_later(_LOOK, self._look)
 
     # The life of a connection
 
@@ -130,7 +166,10 @@ class Connection(RequestHandler):
         """Requests one after the other, until one says that it was the last."""
         while not self._force_close and self.transport is not None:
             if not self._messages:
-                self._enter(_IDLE, self._app.idle_timeout)
+                if not self._head_began:
+                    self._enter(_IDLE, self._app.idle_timeout)
+                elif self._phase != _HEAD:
+                    self._enter(_HEAD, self._app.header_timeout)
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter
@@ -234,6 +273,16 @@ class Connection(RequestHandler):
         else:
             self._reaper = None
             self.force_close()
+
+
+def _has_left(sock: socket.socket | None) -> bool:
+    """Whether the other side has closed, although there may be bytes before its end (Linux says so)."""
+    if sock is None or not hasattr(socket, "TCP_INFO") or sock.family == socket.AF_UNIX:
+        return False
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT
+    except OSError:
+        return False
 
 
 class Connections:

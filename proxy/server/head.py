@@ -26,6 +26,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 # Narrower than RFC 3986 §3.2.2: what no DNS name holds (commas above all) is a trick or a mistake.
 _REG_NAME = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{0,5})?")
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{0,5})?")
+_HIGHEST_PORT = 65535
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 
 
@@ -98,6 +99,9 @@ def _host(headers: Headers, *, old: bool) -> str:
 
 
 def _is_host(host: str) -> bool:
+    port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else ""
+    if port and int(port if port.isdigit() else "0") > _HIGHEST_PORT:
+        return False
     bracketed = _BRACKETED.fullmatch(host)
     if bracketed is None:
         return _REG_NAME.fullmatch(host) is not None

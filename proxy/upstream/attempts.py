@@ -26,6 +26,8 @@ from proxy.core.failure import (
 )
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.ports import Chance, Clock, Observer
+from proxy.core.reason import Reason
+from proxy.core.resilience.budget import Budget, charge, deposit, opened, tried_before, withdraw
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Route
 from proxy.upstream.replay import Replay, prepared, replayable
@@ -84,9 +86,11 @@ class Attempts:
         self.clock = clock
         self.chance = chance
         self.observers = tuple(observers)
+        self._budgets: dict[str, Budget] = {}
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
+        self._requested(request, route)
         request, keyed = _keyed(request, route.retry.idempotency_key)
         body = await prepared(request.body, route.retry.max_replay_body)
         deadline = self.clock.now() + route.timeouts.total
@@ -94,6 +98,29 @@ class Attempts:
         client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
         answer = await client.request(request.method, route.origins[0].url)
         return cast("_Answer", answer).response
+
+    def budgets(self) -> dict[str, float]:
+        """Retries that each upstream's budget would pay for now; none for one without a budget."""
+        return {name: budget.remaining for name, budget in self._budgets.items()}
+
+    def paid(self, route: Route) -> bool:
+        """Whether the upstream's budget pays for one retry."""
+        policy = route.retry.budget
+        if policy is None:
+            return True
+        now = self.clock.now()
+        budget = self._budgets.get(route.name) or opened(policy, now)
+        paid, self._budgets[route.name] = withdraw(policy, budget, now)
+        return paid
+
+    def _requested(self, request: Request, route: Route) -> None:
+        policy = route.retry.budget
+        if policy is not None:
+            now = self.clock.now()
+            budget = self._budgets.get(route.name) or opened(policy, now)
+            # A request that is a retry of the layer above has had its deposit.
+            turn = charge if tried_before(request.headers) else deposit
+            self._budgets[route.name] = turn(policy, budget, now)
 
 
 def _keyed(request: Request, name: str | None) -> tuple[Request, bool]:
@@ -220,6 +247,8 @@ class _Trial(RetryOptionsBase):
             chance=owner.chance(),
             wall=owner.clock.wall(),
         )
+        if isinstance(decision, Again) and not owner.paid(route):
+            decision = self._decision = Stop(reason=Reason.BUDGET_SPENT)
         attempt.reason = decision.reason
         attempt.wait = decision.after if isinstance(decision, Again) else None
         self._tell(attempt)

@@ -7,16 +7,18 @@ that could end a line is refused. An answer whose length two readers could read 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aiohttp import HttpVersion10, HttpVersion11
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.core.failure import BadRequestError, UpstreamProtocolError
 from proxy.core.forwarding import end_to_end
-from proxy.core.message import Headers, Interim, Request, lower_name
+from proxy.core.message import Field, Headers, Interim, Request, lower_name
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
+_NAME_EACH = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+\n)*")
 # What RFC 9110 §5.5 forbids in a value; a tab is allowed.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE_TARGET = re.compile(r"[^\x21-\x7e\x80-\xff]")
@@ -72,10 +74,17 @@ def interim(message: RawResponseMessage) -> Interim | None:
     if message.code == _CONTINUE or message.version != HttpVersion11:
         return None
     reason = (message.reason or "").encode("utf-8", "surrogateescape")
-    if _CONTROL.search(b"".join([reason, *[value for _, value in message.raw_headers]])) is not None:
+    if _unsafe(reason, message.raw_headers):
         return None
     headers = end_to_end(Headers(message.raw_headers)).without(_FRAMING)
     return Interim(status=message.code, reason=reason.decode("latin-1"), headers=headers)
+
+
+def _unsafe(reason: bytes, fields: Sequence[Field]) -> bool:
+    # One search over all of them: this is done for every answer.
+    if _CONTROL.search(b"".join([reason, *[value for _, value in fields]])) is not None:
+        return True
+    return _NAME_EACH.fullmatch(b"".join([name + b"\n" for name, _ in fields])) is None
 
 
 def received(message: RawResponseMessage) -> tuple[Headers, str]:
@@ -87,8 +96,8 @@ def received(message: RawResponseMessage) -> tuple[Headers, str]:
     if not 200 <= message.code <= 999:  # noqa: PLR2004 - RFC 9110 §15, and what passes through it
         raise UpstreamProtocolError("The upstream's status is none.", sent=True)
     reason = (message.reason or "").encode("utf-8", "surrogateescape")
-    if _CONTROL.search(b"".join([reason, *[value for _, value in raw]])) is not None:
-        raise UpstreamProtocolError("The head of the upstream's answer holds a control character.", sent=True)
+    if _unsafe(reason, raw):
+        raise UpstreamProtocolError("The upstream's head holds a forbidden byte.", sent=True)
     headers = Headers(raw)
     names = headers.names()
     if "transfer-encoding" in names:

@@ -28,6 +28,7 @@ MOST_FIELDS = 256
 MOST_INTERIM = 16
 _READ_BUFFER = 64 * 1024  # reading pauses at twice this, so a stream holds little more than 256 KiB
 
+_FIRST_INTERIM = 100
 _FIRST_FINAL = 200
 _SWITCHING = 101
 _BODILESS = frozenset({204, 304})
@@ -220,7 +221,9 @@ class Wire(ResponseHandler):
             return
         if message.code < _FIRST_FINAL:
             self._interim += 1
-            if message.code == _SWITCHING:
+            if message.code < _FIRST_INTERIM:
+                self._fail("a status that is none")
+            elif message.code == _SWITCHING:
                 self._fail("the upstream switches protocols, which nobody asked for")
             elif self._interim > MOST_INTERIM:
                 self._fail("too many interim answers")

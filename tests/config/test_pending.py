@@ -11,7 +11,6 @@ from proxy.config.pending import pending
     ("said", "key"),
     [
         ({"base_url": ["https://a", "https://b"]}, ("base_url",)),
-        ({"retry": {"budget": {"ratio": 0.1}}}, ("retry", "budget")),
         ({"circuit_breaker": {}}, ("circuit_breaker",)),
         ({"rate_limit": {"requests": 1}}, ("rate_limit",)),
         ({"concurrency": {"max": 1}}, ("concurrency",)),
@@ -41,7 +40,7 @@ def test_tracing_is_not_in_force() -> None:
         {},
         {"base_url": "https://a"},
         {"base_url": ["https://a"]},
-        {"retry": {"budget": None, "idempotency_key": "Idempotency-Key"}},
+        {"retry": {"budget": {"ratio": 0.1}, "idempotency_key": "Idempotency-Key"}},
         {"circuit_breaker": None, "rate_limit": None, "concurrency": None},
         {"cache": {"stale_while_revalidate": "1s", "stale_if_error": "1s", "methods": ["get", "post"]}},
         {"cache": {"negative_ttl": {"404": "1s"}, "key": {"ignore_query": ["a"], "headers": ["b"]}}},

@@ -1,0 +1,51 @@
+"""Do retries to one upstream stay within their budget, whatever fails?"""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.reason import Reason
+from proxy.core.resilience.budget import BudgetPolicy
+from tests.upstream.conftest import OK, Way
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno"
+TIGHT = BudgetPolicy(ratio=0.2, min_per_second=0.0)
+
+
+async def test_a_dead_upstream_sees_a_fifth_more_and_no_storm(way: Way) -> None:
+    way.origin.on("/x").raw(BUSY)
+    for _ in range(50):
+        await way.ask(retry={"attempts": 5, "budget": TIGHT})
+    assert 56 <= way.origin.count() <= 60  # what is earned fades a little meanwhile
+
+
+async def test_a_retry_that_is_not_paid_for_says_so(way: Way) -> None:
+    way.origin.on("/x").raw(BUSY).raw(OK)
+    got = await way.ask(retry={"budget": TIGHT})
+    assert (got.status, way.origin.count()) == (503, 1)
+    assert got.told == [("5xx", Reason.BUDGET_SPENT.value)]
+
+
+async def test_without_a_budget_every_retry_is_paid_for(way: Way) -> None:
+    way.origin.on("/x").raw(BUSY)
+    for _ in range(10):
+        await way.ask(retry={"attempts": 3, "budget": None})
+    assert way.origin.count() == 30
+    assert way.attempts.budgets() == {}
+
+
+async def test_a_lone_request_is_retried_from_the_reserve(way: Way) -> None:
+    way.origin.on("/x").raw(BUSY)
+    await way.ask(retry={"attempts": 5, "budget": BudgetPolicy()})
+    assert way.origin.count() == 5
+    [left] = way.attempts.budgets().values()
+    assert 2.0 <= left < 4.0
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_a_retry_of_the_layer_above_earns_nothing(way: Way, count: int) -> None:
+    way.origin.on("/x").raw(OK)
+    earning = BudgetPolicy(ratio=1.0, min_per_second=0.0)
+    await way.ask("GET", "/x", ("x-stainless-retry-count", str(count)), retry={"budget": earning})
+    [left] = way.attempts.budgets().values()
+    assert left == pytest.approx(1.0 - count, abs=0.01)
