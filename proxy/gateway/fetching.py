@@ -118,6 +118,8 @@ class Fetching:
             # The cache's loop answers failures; there is one way for all of them.
             response.body.close()
             raise failure(status=response.status, sent=True)
+        if request.method == "HEAD" and response.status == ranges.OK and decision.stored is not None:
+            await self._told(call, flight, decision.stored, response, self._moment(call.exchange, began))
         return self.take(call, flight, decision, response, began=began)
 
     def take(
@@ -231,6 +233,21 @@ class Fetching:
             await self._store.keep(key, entry)
             if flight.doomed():  # while it was being stored
                 await self._store.drop(key)
+
+    async def _told(
+        self, call: Call, flight: Flight, stored: Entry, response: Response, moment: Moment
+    ) -> None:
+        """A HEAD said how a GET would be answered: what is stored is that, or is stale (RFC 9111 §4.3.5)."""
+        if stored.status != ranges.OK or stored.span is not None:
+            return
+        kept = replace(stored, lifetime=0.0, stale_while_revalidate=0.0, strict=True)
+        if validation.agrees(stored, response.headers):
+            as_got = replace(call.request, method="GET")
+            news = replace(response, headers=validation.merged(stored.headers, response.headers))
+            admitted = admit(as_got, news, moment, policy=call.route.cache, secret=self._secret)
+            if isinstance(admitted, Admit):
+                kept = admitted.entry.holding(stored.body)
+        await self._keep(call.key, flight, kept)
 
     async def _confirm(
         self, call: Call, flight: Flight, decision: Revalidate, response: Response, moment: Moment

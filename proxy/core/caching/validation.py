@@ -62,6 +62,16 @@ def confirms(entry: Entry, headers: Headers) -> bool:
     return list(syntax.entity_tags(tag)) == list(syntax.entity_tags(entry.etag))
 
 
+def agrees(entry: Entry, headers: Headers) -> bool:
+    """Whether an answer to HEAD with these fields speaks of what is stored (RFC 9111 §4.3.5)."""
+    length, tag, changed = headers.get("content-length"), headers.get("etag"), headers.get("last-modified")
+    return (
+        (length is None or length == str(len(entry.body)))
+        and (tag is None or tag == entry.etag)
+        and (changed is None or changed == entry.last_modified)
+    )
+
+
 def merged(stored: Headers, news: Headers) -> Headers:
     """The stored fields as a 304 updates them (§3.2): each named one is replaced, line for line."""
     updates = news.without(_NOT_UPDATED | HOP_BY_HOP | listed(news))

@@ -1,6 +1,14 @@
 import pytest
 
-from proxy.core.caching.validation import asks, conditional, confirms, merged, unchanged, without_content
+from proxy.core.caching.validation import (
+    agrees,
+    asks,
+    conditional,
+    confirms,
+    merged,
+    unchanged,
+    without_content,
+)
 from proxy.core.message import Headers
 from tests.core.caching.samples import TODAY, WALL, Pair, entry, request
 
@@ -90,3 +98,20 @@ def test_a_304_updates_what_it_names() -> None:
 def test_a_304_keeps_what_is_not_about_content() -> None:
     fields = Headers.of(("ETag", '"a"'), ("Content-Length", "5"), ("Content-Location", "/b"), ("X", "1"))
     assert without_content(fields) == Headers.of(("ETag", '"a"'), ("Content-Location", "/b"), ("X", "1"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ([], True),
+        ([("Content-Length", "4"), ("ETag", '"a"'), ("Last-Modified", TODAY)], True),
+        ([("Content-Length", "5")], False),
+        ([("ETag", '"b"')], False),
+        ([("ETag", 'W/"a"')], False),
+        ([("Last-Modified", EARLIER)], False),
+    ],
+)
+def test_agrees(fields: list[Pair], answer: bool) -> None:
+    kept = entry(FRESH, ("ETag", '"a"'), ("Last-Modified", TODAY), body=b"body")
+    assert agrees(kept, Headers.of(*fields)) is answer
+    assert agrees(entry(FRESH), Headers.of(*fields[:1])) is (not fields)
