@@ -37,6 +37,7 @@ def run(
 
     Example: leeward run --upstream https://api.github.com --token-env GITHUB_TOKEN --ttl 60s
     """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each start looks through all packages
     gc.disable()  # what a start makes lives as long as the process: looking through it finds nothing
     from proxy.config.loading import find, load, single_upstream
     from proxy.config.problems import ConfigError
@@ -63,8 +64,11 @@ def _serve(loaded: Loaded) -> int:
     import logging
 
     from proxy.config.certificates import CertificateError
-    from proxy.server.worker import ListenError, Worker
-    from proxy.upstream.library import LibraryError, check_library
+    from proxy.upstream.authorities import unread
+
+    with unread():
+        from proxy.server.worker import ListenError, Worker
+        from proxy.upstream.library import LibraryError, check_library
 
     def ready(proxy: str, admin: str) -> None:
         for warning in loaded.warnings:

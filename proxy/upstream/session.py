@@ -28,6 +28,7 @@ from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.routing import Origin, Timeouts
 from proxy.upstream import head
 from proxy.upstream.arriving import Arriving
+from proxy.upstream.authorities import Authorities
 from proxy.upstream.connector import Connector, Dial
 from proxy.upstream.library import check_library
 from proxy.upstream.patience import Patience, Spent
@@ -89,6 +90,7 @@ class Session:
         self._resolver = resolver
         self._connector: Connector | None = None
         self._dials: dict[tuple[Origin, str], Dial] = {}
+        self._authorities = Authorities()
         self._closed = False
 
     def counts(self) -> tuple[int, int]:
@@ -112,7 +114,10 @@ class Session:
         known = (origin, call.tls)
         dial = self._dials.get(known)
         if dial is None:
-            dial = self._dials[known] = Dial(origin, self._contexts.get(call.tls))
+            context = self._contexts.get(call.tls)
+            if context is None and origin.scheme == "https":
+                context = await self._authorities.context()
+            dial = self._dials[known] = Dial(origin, context)
         start = head.written(call.request, call.body.length, path=origin.path, authority=origin.authority)
         total = asyncio.get_running_loop().time() + call.remaining
         connection = connector.reuse(dial)
