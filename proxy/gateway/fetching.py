@@ -119,7 +119,11 @@ class Fetching:
             response.body.close()
             raise failure(status=response.status, sent=True)
         if request.method == "HEAD" and response.status == ranges.OK and decision.stored is not None:
-            await self._told(call, flight, decision.stored, response, self._moment(call.exchange, began))
+            try:
+                await self._told(call, flight, decision.stored, response, self._moment(call.exchange, began))
+            except BaseException:
+                response.body.close()
+                raise
         return self.take(call, flight, decision, response, began=began)
 
     def take(

@@ -2,8 +2,12 @@
 
 import pytest
 
-from tests.core.caching.samples import Pair, request, response
-from tests.gateway.stage import FRESH, Stage, fresh, told
+from proxy.core.caching.entry import Entry
+from proxy.core.caching.key import Key
+from proxy.core.caching.policy import CachePolicy
+from proxy.core.failure import InternalError
+from tests.core.caching.samples import Pair, request, response, route
+from tests.gateway.stage import FRESH, Pipe, Stage, fresh, told
 
 TAGGED = ("ETag", '"a"')
 HEAD = request(method="HEAD")
@@ -39,6 +43,32 @@ async def test_otherwise_it_is_stale_and_stands_in_for_nothing(answered: list[Pa
     _, body = await stage.get(request(("Cache-Control", "max-stale")))
     assert body == b"new"
     assert stage.asked[-1].headers.get("if-none-match") == '"a"'
+
+
+async def test_a_store_that_fails_meanwhile_closes_the_answer() -> None:
+    stage = Stage()
+    body = Pipe(None)
+    stage.script += [fresh(), response(FRESH, body=body)]
+    await stage.get(request())
+    stage.clock.time += 61
+
+    async def failing(key: Key, entry: Entry) -> bool:
+        raise InternalError
+
+    stage.store.keep = failing  # type: ignore[method-assign] # the stage's store is made for that
+    with pytest.raises(InternalError):
+        await stage.ask(HEAD)
+    assert body.closed
+
+
+async def test_a_head_says_nothing_of_a_stored_failure_or_part() -> None:
+    stage = Stage(route(CachePolicy(negative_ttl={404: 5})))
+    stage.script += [response(TAGGED, status=404), response(FRESH, TAGGED)]
+    await stage.get(request())
+    stage.clock.time += 6
+    await stage.get(HEAD)
+    stage.script.append(fresh(body=b"found"))
+    assert (await stage.get(request()))[1] == b"found"
 
 
 async def test_a_head_that_fails_says_nothing() -> None:

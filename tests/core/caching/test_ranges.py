@@ -119,6 +119,11 @@ def test_reach(kept: Entry, asked: list[str], found: Reach) -> None:
     assert reach(request(*zip(("Range", "If-Range"), asked, strict=False)), kept) == found
 
 
+def test_two_conditions_are_none_that_holds() -> None:
+    asked = request(("Range", "bytes=0-1"), ("If-Range", '"a"'), ("If-Range", '"a"'))
+    assert reach(asked, KEPT) == Whole()
+
+
 def test_a_head_wants_it_whole() -> None:
     asked = request(("Range", "bytes=0-1"), method="HEAD")
     assert (reach(asked, KEPT), reach(asked, part(0, 4))) == (Whole(), Lacking())
