@@ -17,6 +17,10 @@ from proxy.cli.flaky import Flaky, Mood
 from proxy.cli.traffic import SPAN, Outcome, Run
 
 WIDTH = 100  # columns that the whole picture needs
+# What a call may cost on a day when a quarter of all calls fail, and a limit makes it more.
+ATTEMPTS = 6
+RATIO = 0.6
+PER_SECOND = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +47,9 @@ def opening(calls: int, mood: Mood) -> RenderableType:
         ("straight", "yellow"),
         " to the API, and ",
         ("through Leeward", "green"),
-        ".",
+        ".\n",
+        # Said, since it is what such a day needs, and not the default.
+        f"Leeward's settings for it: {ATTEMPTS} attempts, retry budget {RATIO:g} + {PER_SECOND} a second.",
     )
 
 
@@ -70,7 +76,8 @@ def deeds(through: Side) -> RenderableType:
     retried = [outcome for outcome in fetched if outcome.attempts > 1]
     saved = sum(not outcome.failed for outcome in retried)
     limited = through.upstream.answered[429]
-    limited_callers = sum(outcome.status == 429 for outcome in through.run.outcomes)  # noqa: PLR2004
+    # Whoever joined a fetch was shown the same 429 as the one that made it.
+    passed_on = sum(outcome.status == 429 for outcome in fetched)  # noqa: PLR2004
     posts = [outcome for outcome in through.run.outcomes if outcome.call.method == "POST"]
     told = sum(bool(outcome.code) for outcome in through.run.outcomes)
     quick = sorted(outcome.seconds for outcome in hits)
@@ -83,7 +90,7 @@ def deeds(through: Side) -> RenderableType:
         (len(hits), "hit", f"answered from the cache, half of them within {median}"),
         (len(joined), "coalesced", "asked while the same fetch was under way: one call upstream for all"),
         (sum(outcome.attempts - 1 for outcome in fetched), "retried", _retried(len(retried), saved)),
-        (limited, "rate-limited", f"the API said 429, Retry-After: 1; callers saw {limited_callers} of them"),
+        (limited, "rate-limited", f"the API said 429, Retry-After: 1; callers saw {passed_on} of them"),
         (len(posts), "sent once", "a POST answered 500 may have had its effect: not repeated"),
         (told, "translated", "errors in one form, whoever made them; one of them below"),
     ]
@@ -106,7 +113,7 @@ def specimen(straight: Side, through: Side) -> RenderableType:
 
 
 def ending(listen: str, admin: str, *, keep: bool) -> RenderableType:
-    lasting = "Ctrl-C ends it" if keep else "gone when this ends; --keep leaves it running"
+    lasting = "Ctrl-C ends it" if keep else "ends with the demo; to look at it: leeward demo --keep"
     lines: list[str | tuple[str, str]] = [
         ("Dashboard  ", "bold"),
         (f"http://{admin}/", "underline cyan"),
@@ -122,7 +129,10 @@ def _retried(calls: int, saved: int) -> str:
 
 
 def _of(part: int, whole: int) -> str:
-    return f"{part} ({part / whole:.0%})" if part and whole else str(part)
+    if not part or not whole:
+        return str(part)
+    share = part / whole
+    return f"{part} (<1%)" if share < 0.005 else f"{part} ({share:.0%})"  # noqa: PLR2004
 
 
 def _ms(seconds: float) -> str:

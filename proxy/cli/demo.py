@@ -95,7 +95,10 @@ def _settings(upstream: str, listen: str, admin: str) -> dict[str, Any]:
                 "base_url": upstream,
                 "prefix": "/",
                 "auth": {"type": "bearer", "token": TOKEN},
-                "retry": {"attempts": 6},
+                "retry": {
+                    "attempts": comparison.ATTEMPTS,
+                    "budget": {"ratio": comparison.RATIO, "min_per_second": comparison.PER_SECOND},
+                },
             }
         },
     }

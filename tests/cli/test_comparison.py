@@ -111,3 +111,18 @@ def test_while_it_runs_progress_is_shown() -> None:
 def test_where_the_dashboard_is() -> None:
     assert "http://127.0.0.1:9464/" in "\n".join(shown())
     assert "curl -i http://127.0.0.1:8080/products/1" in "\n".join(shown(keep=True))
+
+
+def test_a_429_that_several_callers_shared_is_one_of_the_apis() -> None:
+    _, through = sides()
+    through.run.outcomes += [
+        Outcome(call=GET, status=429, seconds=0.1, verdict=verdict, code="rate_limited")
+        for verdict in ("fetched", "collapsed", "collapsed")
+    ]
+    console = Console(width=comparison.WIDTH, record=True, file=io.StringIO())
+    console.print(comparison.deeds(through))
+    assert "callers saw 1 of them" in console.export_text()
+
+
+def test_the_settings_that_such_a_day_needs_are_told() -> None:
+    assert "6 attempts, retry budget 0.6 + 10 a second" in "\n".join(shown())
