@@ -138,7 +138,8 @@ async def build(settings: Settings) -> Runtime:
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
-    await asyncio.to_thread(_warm, settings)
+    for trouble in await asyncio.to_thread(_missing, settings):
+        _LOGGER.warning("Calls with this credential will fail: %s", trouble)
     runtime.watch(files)
     return runtime
 
@@ -182,16 +183,26 @@ def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
             return Query(name, value, salt)
 
 
-def _warm(settings: Settings) -> None:
-    """Reads secret files before the loop needs them; one that fails is told when it is used."""
+def _missing(settings: Settings) -> list[str]:
+    """Reads every secret before the loop needs it; what is wrong with those that cannot be had."""
+    troubles: dict[str, None] = {}
     for secret in settings.secrets():
-        with suppress(CredentialError):
+        try:
             secret.reveal()
+        except CredentialError as error:
+            troubles[error.detail] = None
+    return list(troubles)
 
 
 async def _follow(files: Sequence[FileSecret]) -> None:
     """Notices changed secret files, in a thread: a mount that hangs must not hang requests."""
+    told: dict[FileSecret, str | None] = {file: file.trouble() for file in files}
     while True:
         await asyncio.sleep(_FILES_EVERY)
         for file in files:
-            await asyncio.to_thread(file.refresh)
+            if await asyncio.to_thread(file.refresh):
+                _LOGGER.info("A secret was renewed from its file: %s", file.path)
+            trouble = file.trouble()
+            if trouble is not None and trouble != told[file]:
+                _LOGGER.warning("The last good value of a secret is used further: %s", trouble)
+            told[file] = trouble

@@ -120,3 +120,39 @@ async def test_secret_files_are_followed(folder):
         assert secret.reveal() == "new-value"
     finally:
         await runtime.close()
+
+
+async def test_a_missing_credential_is_told_at_the_start(capfd):
+    whole = settings(
+        {"up": {"base_url": "http://127.0.0.1:1", "auth": {"type": "bearer", "token": {"env": "NOT_SET_X"}}}}
+    )
+    runtime = await build(whole)
+    await runtime.close()
+    said = capfd.readouterr().err
+    assert said.count("NOT_SET_X is not set") == 1
+    assert "warning" in said
+
+
+async def test_a_file_that_vanishes_is_told_once_and_its_value_serves_on(folder, capfd):
+    import asyncio
+
+    file = folder / "token"
+    file.write_text("old-value")
+    whole = settings(
+        {"up": {"base_url": "http://127.0.0.1:1", "auth": {"type": "bearer", "token": {"file": str(file)}}}}
+    )
+    runtime = await build(whole)
+    [secret] = whole.file_secrets()
+    try:
+        file.unlink()
+        for _ in range(100):
+            if secret.trouble() is not None:
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.2)  # another look: it must not be told again
+        assert secret.reveal() == "old-value"
+    finally:
+        await runtime.close()
+    said = capfd.readouterr().err
+    assert said.count("The last good value of a secret is used further") == 1
+    assert "old-value" not in said

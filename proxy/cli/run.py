@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from proxy.config.loading import Loaded
 
+_UPSTREAMS = "LEEWARD_UPSTREAMS__"
+_NOTHING = (
+    "There is no configuration: no ./leeward.yaml, no LEEWARD_CONFIG, no --config and no --upstream.\n"
+    "`leeward init` writes a leeward.yaml to start from; `leeward run --upstream URL` needs none."
+)
+
 
 def run(
     config: Annotated[
@@ -50,6 +56,9 @@ def run(
     if server:
         given["server"] = server
     file = config if config is not None or upstream is not None else find(os.environ)
+    if file is None and upstream is None and not any(name.startswith(_UPSTREAMS) for name in os.environ):
+        print(_NOTHING, file=sys.stderr)
+        raise typer.Exit(2)
     try:
         loaded = load(file, given, os.environ)
     except ConfigError as error:

@@ -167,6 +167,10 @@ class FileSecret:
                 raise OSError(0, "it is not a regular file")
             return _identity(status), _trimmed(file.read(_MOST + 1).decode())
 
+    def trouble(self) -> str | None:
+        """What was wrong with the file at the last look; the last good value serves on meanwhile."""
+        return None if self._failure is None else f"The secret file {self.path} {self._failure}."
+
     def describe(self) -> str:
         return f"file {self.path}"
 

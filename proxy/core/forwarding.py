@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 
+from proxy.core.failure import BadRequestError
 from proxy.core.message import Field, Headers, Request, lower_name
 from proxy.core.routing import Route
 
-VIA = "1.1 leeward"
+_PSEUDONYM = "leeward"
+VIA = f"1.1 {_PSEUDONYM}"
+MOST_HOPS = 8  # more than anybody chains on purpose
 _VIA_FIELD: Field = (b"Via", VIA.encode())
 
 # RFC 9110 §7.6.1 and what older software sends in the same sense. Proxy-Authorization is ours to read,
@@ -71,6 +74,22 @@ def callers_id(headers: Headers) -> str | None:
     """The caller's X-Request-Id where it is one printable word of at most 128 characters."""
     given = headers.get("x-request-id")
     return given if given is not None and _REQUEST_ID.fullmatch(given) else None
+
+
+def hops(headers: Headers) -> int:
+    """How many proxies of this kind the request has passed, as its Via says."""
+    if "via" not in headers:
+        return 0
+    members = (headers.joined("via") or "").split(",")
+    return sum(1 for member in members if member.split()[1:2] == [_PSEUDONYM])
+
+
+def refuse_circles(headers: Headers) -> None:
+    """Raises BadRequestError for a request that keeps coming back."""
+    if hops(headers) >= MOST_HOPS:
+        raise BadRequestError(
+            f"The request has passed {MOST_HOPS} proxies of this kind: it goes in a circle."
+        )
 
 
 def forward(

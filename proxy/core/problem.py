@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from proxy.core.failure import APIError, UpstreamFacts, of_status
@@ -39,7 +40,7 @@ def retryable(failure: APIError, method: str) -> bool:
 
 
 def document(
-    failure: APIError, *, method: str, request_id: str, attempts: int = 1, original: Any = None
+    failure: APIError, *, method: str, request_id: str, attempts: int = 0, original: Any = None
 ) -> dict[str, Any]:
     """The members of the problem document, in reading order."""
     members: dict[str, Any] = {
@@ -52,7 +53,7 @@ def document(
     }
     if failure.retry_after is not None:
         members["retry_after"] = whole_seconds(failure.retry_after)
-    members["attempts"] = max(attempts, 1)
+    members["attempts"] = attempts
     members["request_id"] = request_id
     if failure.upstream is not None:
         facts = failure.upstream
@@ -72,7 +73,7 @@ def response(
     *,
     method: str,
     request_id: str,
-    attempts: int = 1,
+    attempts: int = 0,
     original: Any = None,
     fields: Headers | None = None,
 ) -> Response:
@@ -87,7 +88,14 @@ def response(
     if fields is None:
         added.append(("Cache-Control", "no-store"))
     headers = annotated(kept.plus(*added), failure)
-    return Response(status=failure.status, headers=headers, body=Whole(body))
+    return Response(status=failure.status, reason=_phrase(failure.status), headers=headers, body=Whole(body))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def annotated(headers: Headers, failure: APIError) -> Headers:

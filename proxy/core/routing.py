@@ -134,7 +134,14 @@ class Table:
             if found:
                 stripped = path[len(found.prefix) :] or "/"
                 return found.ruled(request.method, stripped), stripped + mark + query
-        raise NoRouteError("No upstream is configured for this path or Host.")
+        raise NoRouteError(f"No upstream is configured for this path or Host. {self._known()}")
+
+    def _known(self) -> str:
+        prefixes = sorted(self._anywhere)[:_MOST_NAMED]
+        if not prefixes:
+            return "Upstreams are found by Host here."
+        more = " and others" if len(self._anywhere) > len(prefixes) else ""
+        return f"Paths begin with {', '.join(prefixes)}{more}."
 
 
 def _longest(place: dict[str, Route], path: str) -> Route | None:
@@ -153,6 +160,8 @@ def _without_port(host: str) -> str:
         return host[: host.find("]") + 1].lower()
     return host.partition(":")[0].lower()
 
+
+_MOST_NAMED = 10  # prefixes in an error's words
 
 # Anything outside what RFC 3986 §3.3 and 3.4 allow is refused, but for bytes above 0x7f, which some
 # clients send raw and which pass through unchanged.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from proxy.core import problem
 from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, of_status
-from proxy.core.forwarding import VIA, forward
+from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Upstream
 from proxy.core.resilience import wait
@@ -33,6 +33,7 @@ class Pipeline:
         self, request: Request, exchange: Exchange, *, traceparent: str, caller: str = ""
     ) -> Response:
         """The response for the caller. Raises APIError for a failure of our own."""
+        refuse_circles(request.headers)
         route, target = self._table.find(request)
         exchange.route = route.name
         onward = forward(

@@ -14,7 +14,7 @@ from tests.running import Leeward, command, free_port
         (["--upstream", "http://a", "--listen", "8080"], "127.0.0.1:8080"),
         (["--upstream", "http://a", "--workers", "2"], "one worker"),
         (["--config", "missing.yaml"], "missing.yaml"),
-        ([], "upstream"),
+        ([], "leeward init"),
     ],
 )
 def test_bad_usage_exits_2_and_says_what_would_be_right(folder, arguments, said):

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.forwarding import HOP_BY_HOP, callers_id, end_to_end, forward, listed
+from proxy.core.failure import BadRequestError
+from proxy.core.forwarding import (
+    HOP_BY_HOP,
+    MOST_HOPS,
+    callers_id,
+    end_to_end,
+    forward,
+    hops,
+    listed,
+    refuse_circles,
+)
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.routing import Route
 from tests.core.test_routing import NoCredential, route
@@ -128,3 +138,24 @@ def test_whatever_comes_no_listed_or_replaced_field_passes(names):
     onward = passed(headers, BEARER).headers
     assert onward.names() <= {"a", "via", "x-request-id", "traceparent"}
     assert ("a" in onward) == ("A" in names and "Connection" not in names)
+
+
+@pytest.mark.parametrize(
+    ("lines", "passed"),
+    [
+        ([], 0),
+        (["1.1 leeward"], 1),
+        (["1.1 leeward, 1.0 fred", "1.1 leeward (x)"], 2),
+        (["1.1 leewards"], 0),
+        ([","], 0),
+    ],
+)
+def test_how_often_it_came_by(lines, passed):
+    headers = Headers.of(*(("Via", line) for line in lines))
+    assert hops(headers) == passed
+    refuse_circles(headers)
+
+
+def test_a_circle_is_refused():
+    with pytest.raises(BadRequestError, match="circle"):
+        refuse_circles(Headers.of(("Via", ", ".join(["1.1 leeward"] * MOST_HOPS))))

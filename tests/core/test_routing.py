@@ -181,3 +181,13 @@ def test_the_first_rule_that_matches_changes_the_route():
 )
 def test_an_origin_s_authority(origin, authority, url):
     assert (origin.authority, origin.url) == (authority, url)
+
+
+def test_no_route_names_what_there_is():
+    with pytest.raises(NoRouteError, match=r"Paths begin with /up, /up/er\."):
+        TABLE.find(get("/elsewhere", "x"))
+    many = Table([route(f"r{n:02}", f"/r{n:02}") for n in range(12)])
+    with pytest.raises(NoRouteError, match=r"/r09 and others\."):
+        many.find(get("/", "x"))
+    with pytest.raises(NoRouteError, match="by Host"):
+        Table([route("h", "", "only.host")]).find(get("/", "x"))

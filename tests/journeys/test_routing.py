@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.origin import Origin
+from tests.running import free_port
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,21 @@ def test_rules_override(leeward, origin):
     assert (origin.count("/files/a/b"), origin.count("/elsewhere/a/b")) == (1, 2)
     assert proxy.get("/api/one/a").body == b"raw"
     assert proxy.get("/api/one/a/b").code == "server_error"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_circle_ends_in_an_error_and_not_in_silence(leeward, method):
+    """One proxy's upstream is the other, whose upstream is the first."""
+    here, there = free_port(), free_port()
+    one = {
+        "server": {"listen": f"127.0.0.1:{here}"},
+        "upstreams": {"u": {"base_url": f"http://127.0.0.1:{there}", "prefix": "/"}},
+    }
+    other = {
+        "server": {"listen": f"127.0.0.1:{there}"},
+        "upstreams": {"u": {"base_url": f"http://127.0.0.1:{here}", "prefix": "/"}},
+    }
+    first = leeward(one, fresh=True)
+    leeward(other, fresh=True)
+    with first.send(method + b" /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n") as wire:
+        assert wire.read().status == 400

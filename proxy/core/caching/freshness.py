@@ -56,7 +56,8 @@ def lifetime(
     said = explicit(headers, directives, policy.scope, wall)
     if said is not None:
         return Lifetime(seconds=said, source=Source.ORIGIN)
-    if "no-cache" not in directives:
+    # A stream of events is live unless somebody says otherwise of this very answer.
+    if "no-cache" not in directives and not _is_event_stream(headers):
         negative = policy.negative_ttl.get(status)
         if negative is not None:
             return Lifetime(seconds=negative + age, source=Source.NEGATIVE)
@@ -66,6 +67,10 @@ def lifetime(
         if guessed > 0:
             return Lifetime(seconds=guessed, source=Source.HEURISTIC)
     return Lifetime(seconds=0.0, source=Source.NOBODY)
+
+
+def _is_event_stream(headers: Headers) -> bool:
+    return (headers.get("content-type") or "").strip().lower().startswith("text/event-stream")
 
 
 def explicit(headers: Headers, directives: Directives, scope: Scope, wall: float) -> float | None:
