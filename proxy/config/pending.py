@@ -32,7 +32,6 @@ _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("circuit_breaker",): _given,
     ("rate_limit",): _given,
     ("concurrency",): _given,
-    ("cache", "key", "ignore_body_fields"): bool,
     ("errors",): _native,
 }
 _OF_ALL: dict[tuple[str, ...], Callable[[Any], bool]] = {

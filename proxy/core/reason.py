@@ -27,6 +27,7 @@ class Reason(StrEnum):
     CACHE_OFF = "cache-off"
     METHOD = "method"
     REQUEST_BODY = "request-body"
+    MUTATION = "mutation"
     RANGE = "range"
     UPGRADE = "upgrade"
     PRECONDITION = "precondition"
@@ -86,6 +87,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.CACHE_OFF: "The cache is switched off for this route.",
     Reason.METHOD: "Answers to this method are not cached here.",
     Reason.REQUEST_BODY: "The request has a body that is no part of the key.",
+    Reason.MUTATION: "The GraphQL request may change something, or nobody but the server knows.",
     Reason.RANGE: "The caller asks for a part.",
     Reason.UPGRADE: "The caller asks for another protocol.",
     Reason.PRECONDITION: "The caller sets a condition that only the origin can check.",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
+from proxy.core.caching import content as contents
 from proxy.core.caching import ranges
 from proxy.core.caching.policy import Scope
 from proxy.core.message import Request
@@ -43,6 +44,8 @@ _NOT_KEYED = {
     "if-range": Reason.PRECONDITION,
 }
 _OF_A_RANGE = frozenset({"range", "if-range"})
+# Say what a body's bytes mean.
+_OF_CONTENT = frozenset({"content-type", "content-encoding", "content-language"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,8 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
     """The key of a request as it goes upstream, its credential not yet injected.
 
     `secret` is random, 16 to 64 bytes, and as long-lived as the store. `content` is the whole body of
-    a method other than GET and HEAD, where it is known; it becomes part of the key.
+    a method other than GET and HEAD, where it is known; it becomes part of the key, as
+    `proxy/core/caching/content.py` reads it.
     """
     policy, headers, method = route.cache, request.headers, request.method
     names, safe = headers.names(), method in {"GET", "HEAD"}
@@ -83,16 +87,24 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         unkeyed = _unkeyed(request)
         if unkeyed is not None:
             return Bypass(reason=unkeyed)
+    sent = b""
+    if content is not None and not safe:
+        read = contents.keyed(request, content, policy.key.ignore_body_fields)
+        if read is None:
+            return Bypass(reason=Reason.MUTATION)
+        sent = read
     target = keyed_target(request.target, policy.key.ignore_query)
     parts = [
         *(b"key", route.name.encode(), _urls(route.origins)),
         route.injector.identity().encode(),
         b"GET" if safe else method.encode("utf-8", "surrogatepass"),
         target.encode("utf-8", "surrogatepass"),
-        b"" if content is None or safe else content,
+        sent,
     ]
     shared = policy.scope is Scope.SHARED
     chosen = [name for name in names if _tells(name) or name in policy.key.headers]
+    if not safe:
+        chosen += [name for name in _OF_CONTENT & names if name not in chosen]
     for name in sorted(chosen):
         # A shared cache decides about Authorization by what the answer says (RFC 9111 §3.5).
         if not shared or name != "authorization" or name in policy.key.headers:

@@ -142,10 +142,29 @@ def test_bypass(asked: Request, policy: CachePolicy, reason: Reason) -> None:
     assert identify(asked, route(policy), secret=SECRET) == Bypass(reason=reason)
 
 
+POST = CachePolicy(methods=frozenset({"GET", "POST"}), key=KeyPolicy(ignore_body_fields=("user",)))
+
+
 def test_content_is_part_of_the_key_of_other_methods() -> None:
-    on = route(CachePolicy(methods=frozenset({"GET", "POST"})))
+    on = route(POST)
     one = key(request(method="POST"), on, content=b"one")
     assert len({one, key(request(method="POST"), on, content=b""), key(request(), on)}) == 3
+    same = [b'{"a":1,"user":2}', b'{"a": 1}']
+    assert len({key(request(method="POST"), on, content=content) for content in same}) == 1
+
+
+def test_what_the_content_means_is_part_of_the_key_too() -> None:
+    kinds = [("Content-Type", "a/b"), ("Content-Type", "a/c"), ("Content-Encoding", "gzip"), ("Accept", "x")]
+    posted = {key(request(kind, method="POST"), route(POST), content=b"x") for kind in kinds}
+    assert len(posted) == 4
+    assert len({key(request(kind), route(POST)) for kind in kinds}) == 1
+
+
+def test_a_mutation_has_no_key() -> None:
+    asked = request(method="POST")
+    mutation = identify(asked, route(POST), secret=SECRET, content=b'{"query": "mutation { x }"}')
+    assert mutation == Bypass(reason=Reason.MUTATION)
+    assert identify(asked, route(), secret=SECRET, content=b"") == Bypass(reason=Reason.METHOD)
 
 
 _TEXT = st.text(st.characters(max_codepoint=255), max_size=8)

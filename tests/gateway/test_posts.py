@@ -1,0 +1,24 @@
+"""Is a POST that only reads cached, and does one that changes something still count as a change?"""
+
+from proxy.core.caching.policy import CachePolicy
+from proxy.core.message import Whole
+from tests.core.caching.samples import request, response, route
+from tests.gateway.stage import Pipe, Stage, told
+
+
+async def test_a_cached_post_invalidates_nothing_and_a_mutation_does() -> None:
+    stage = Stage(route(CachePolicy(methods=frozenset({"GET", "POST"}), override_ttl=60)))
+    stage.script += [response(body=Whole(word)) for word in (b"got", b"read", b"changed", b"anew", b"again")]
+    query, mutation = b'{"query":"{ a }"}', b'{"query":"mutation { b }"}'
+
+    async def post(content: bytes) -> tuple[bytes, str]:
+        answer, body = await stage.get(request(method="POST", body=Pipe(content, None)))
+        return body, told(answer)
+
+    assert (await stage.get(request()))[1] == b"got"
+    assert (await post(query))[0] == b"read"
+    assert (await stage.get(request()))[1] == b"got"
+    assert await post(b'{ "query": "{ a }" }') == (b"read", "leeward; hit; ttl=60")
+    assert await post(mutation) == (b"changed", "leeward; fwd=bypass; fwd-status=200; detail=mutation")
+    assert (await post(query))[0] == b"anew"
+    assert (await stage.get(request()))[1] == b"again"
