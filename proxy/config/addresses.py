@@ -98,7 +98,7 @@ def origin(written: Any) -> Origin:
         return written
     if not isinstance(written, str):
         raise ValueError("should be a URL such as https://api.example.com")  # noqa: TRY004 - pydantic's rule
-    text = written.strip()
+    text = _unexpanded(written.strip())
     scheme, separator, rest = text.partition("://")
     authority = re.split(r"[/?#\\]", rest if separator else text, maxsplit=1)[0]
     if "@" in authority:
@@ -127,6 +127,13 @@ def origin(written: Any) -> Origin:
         )
     usual = 443 if scheme.lower() == "https" else 80
     return Origin(scheme=scheme.lower(), host=host, port=port or usual, path=path)
+
+
+def _unexpanded(text: str) -> str:
+    if "${" in text:
+        cure = "write the URL, or set LEEWARD_UPSTREAMS__NAME__BASE_URL"
+        raise ValueError(f"variables are not expanded here; {cure}")
+    return text
 
 
 def origins(written: Any) -> tuple[Origin, ...]:

@@ -90,12 +90,16 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         return "a tab where YAML wants spaces; indent with spaces only"
     if "single document" in (error.context or ""):
         return "a second document begins here; keep one, and remove the line ---"
+    if "while parsing a flow" in (error.context or "") and error.context_mark is not None:
+        opening, closing = ("{", "}") if "mapping" in str(error.context) else ("[", "]")
+        line = error.context_mark.line + 1
+        cure = "close it, and put text with brackets in quotes"
+        return f"not valid YAML: the {opening} on line {line} lacks its {closing} before here; {cure}"
     cures = {
         "mapping values are not allowed here": "a colon too many, or a wrong indentation; "
         "put text with a colon in quotes",
         "could not find expected ':'": "a key without a colon; write key: value",
         "expected <block end>, but found": "the indentation does not fit the lines above; align the keys",
-        "while parsing a flow": "the brackets or quotes do not fit; put text with brackets in quotes",
         "undefined alias": "an alias without its anchor; write the anchor (&name) before",
         "found duplicate anchor": "an anchor that is there already; give it another name",
     }

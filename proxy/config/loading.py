@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from proxy.config import document, environment
-from proxy.config.addresses import address, host_name
+from proxy.config.conflicts import NAME, conflicts
 from proxy.config.pending import MESSAGE, pending
-from proxy.config.problems import ConfigError, Key, Problem, dotted, known_keys, located, suggestion
+from proxy.config.problems import ConfigError, Key, Problem, dotted, located, unknown
 from proxy.config.settings import Settings
 
 _PLACES = ({"env"}, {"file"})
+_COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +66,19 @@ class _Layers:
         for part in key:
             here = here.get(part, self) if isinstance(here, Mapping) else self
         if here is not self:
-            return "command line", 0
+            return _COMMAND_LINE, 0
         if key in self.variables:
             return self.variables[key], 0
         if self.document is not None and key in self.document.lines:
             return self.document.name, self.document.lines[key]
-        return None
+        # A section that only variables speak of: the first of them is the place to look at.
+        deeper = (variable for below, variable in self.variables.items() if below[: len(key)] == key)
+        return next(((variable, 0) for variable in deeper), None)
 
     def problem(self, key: Key, message: str) -> Problem:
         file, line, written = self.place(key)
-        return Problem(file=file, line=line, key=dotted(written), message=message)
+        shown = _option(written) if file == _COMMAND_LINE else dotted(written)
+        return Problem(file=file, line=line, key=shown, message=message)
 
 
 def load(file: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> Loaded:
@@ -99,7 +103,7 @@ def load(file: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, 
         settings = Settings(**layers.data)
     except ValidationError as error:
         problems += _told(error, layers)
-    problems += [layers.problem(key, message) for key, message in _conflicts(layers.data)]
+    problems += [layers.problem(key, message) for key, message in conflicts(layers.data)]
     if problems or settings is None:
         raise ConfigError(_ordered(problems))
     warnings = [layers.problem(key, MESSAGE) for key in pending(layers.said)]
@@ -146,8 +150,22 @@ def _completed(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _prefix(name: str) -> str:
-    # A name that is no path segment is a problem already; do not report it a second time.
-    return f"/{name}" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else "/"
+    return f"/{name}" if NAME.fullmatch(name) else "/"  # such a name is a problem already
+
+
+def _option(key: Key) -> str:
+    """The option of `leeward run` that a key of the command line was given as."""
+    match key:
+        case ("server", ("listen" | "admin" | "workers") as name):
+            return f"--{name}"
+        case ("upstreams", _, "base_url", *_):
+            return "--upstream"
+        case ("upstreams", _, "auth", *_):
+            return "--token-env"
+        case ("upstreams", _, "cache", "default_ttl"):
+            return "--ttl"
+        case _:
+            return dotted(key)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -158,40 +176,8 @@ def _told(error: ValidationError, layers: _Layers) -> Iterator[Problem]:
     for one in error.errors(include_url=False):
         key, message = located(one, layers.data)
         if message == "unknown key":
-            message = suggestion(str(key[-1]), known_keys(Settings, key))
+            message = unknown(Settings, key)
         yield layers.problem(key, message)
-
-
-def _conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    """What is well formed by itself, but not beside something else."""
-    taken: dict[tuple[str | None, str], str] = {}
-    for name, upstream in _mapping(data.get("upstreams")).items():
-        prefix, host = _mapping(upstream).get("prefix"), _mapping(upstream).get("host")
-        if not isinstance(prefix, str):
-            continue
-        try:
-            host = None if host is None else host_name(host)
-        except ValueError:
-            continue
-        other = taken.setdefault((host, prefix), name)
-        if other != name:
-            where = f"prefix {prefix}" + (f" of host {host}" if host else "")
-            yield (
-                ("upstreams", name, "prefix"),
-                f"{where} is taken by upstream {other}; give one of them another",
-            )
-    server = _mapping(data.get("server"))
-    try:
-        listen, admin = (address(server.get(key) or usual) for key, usual in _ADDRESSES.items())
-    except ValueError:
-        return
-    both_ports = listen.path is None and admin.path is None
-    if listen.port == admin.port != 0 if both_ports else listen == admin:
-        what = f"port {admin.port}" if admin.path is None else "socket"
-        yield ("server", "admin"), f"is on the same {what} as server.listen; give it another"
-
-
-_ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9464"}
 
 
 def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -101,9 +101,9 @@ def _missing(key: Key) -> str:
 
 
 _SENTENCES = {
-    "model_type": "should be a mapping of keys, such as {{key: value}}",
-    "model_attributes_type": "should be a mapping of keys, such as {{key: value}}",
-    "dict_type": "should be a mapping of keys, such as {{key: value}}",
+    "model_type": "should be a mapping of keys, such as {example}",
+    "model_attributes_type": "should be a mapping of keys, such as {example}",
+    "dict_type": "should be a mapping of keys, such as {example}",
     "list_type": "should be a list, such as [A, B]",
     "string_type": "should be text; put it in quotes",
     "string_too_short": "is empty; write a value or leave the key out",
@@ -125,6 +125,29 @@ _SENTENCES = {
     "union_tag_not_found": "type is missing; write one of {types}",
     "union_tag_invalid": "type should be one of {expected}",
 }
+# What to write where a mapping belongs and something else stands: what was most likely meant.
+_EXAMPLES = {
+    "auth": "{type: bearer, token: {env: NAME}}, or {type: none}",
+    "cache": "{default_ttl: 60s}, or {enabled: false}",
+    "retry": "{attempts: 5}, or {attempts: 1} for no retries",
+    "budget": "{ratio: 0.2}, or null for none",
+    "backoff": "{initial: 200ms, max: 10s}",
+    "timeout": "{total: 60s}",
+    "headers": "{set: {Accept: application/json}}",
+    "set": "{Accept: application/json}",
+    "match": "{method: GET, path: /v1/*}",
+    "negative_ttl": "{404: 10s}",
+    "key": "{ignore_query: [utm_source]}",
+    "circuit_breaker": "{failure_ratio: 0.5}, or null for none",
+    "concurrency": "{max: 256}, or null for none",
+    "rate_limit": "{requests: 100, per: 1m}, or null for none",
+    "tls": "{cert: FILE, key: FILE}",
+    "server": "{listen: 127.0.0.1:8080}",
+    "log": "{level: info}",
+    "tracing": "{sample: 1.0}",
+    "defaults": "{timeout: {total: 30s}}",
+    "upstreams": "{github: {base_url: https://api.github.com}}",
+}
 _FORMS = {
     "path": "should be a glob that starts with / or *, without a query, such as /v1/*",
     "otlp_endpoint": "should be a URL such as http://127.0.0.1:4318",
@@ -133,7 +156,7 @@ _FORMS = {
 
 
 def _sentence(error: ErrorDetails, given: Any, key: Key) -> str:
-    context = {"types": ", ".join(HERE), **error.get("ctx", {})}
+    context = {"types": ", ".join(HERE), "example": _example(key), **error.get("ctx", {})}
     kind = error["type"]
     if kind == "value_error":
         return str(context["error"])
@@ -149,11 +172,27 @@ def _sentence(error: ErrorDetails, given: Any, key: Key) -> str:
     if sentence is None:
         return error["msg"][:1].lower() + error["msg"][1:]
     said = sentence.format(**context)
+    if kind == "union_tag_invalid":
+        # The nearest known word is told, what was written is not: it stands under auth.
+        near = difflib.get_close_matches(str(context["tag"]).lower(), HERE, n=1, cutoff=0.6)
+        said += f"; did you mean {near[0]}?" if near else ""
     if given is not None and isinstance(given, str | int | float):
         text = str(given)
         if len(text) <= _LONGEST_QUOTE and text:
             said += f", not {text!r}" if isinstance(given, str) else f", not {_yaml(given)}"
     return said
+
+
+def _example(key: Key) -> str:
+    match key:
+        case ("cache",):
+            return "{max_bytes: 256MiB}"
+        case ("upstreams", _):
+            return "{base_url: https://api.example.com}"
+        case (*_, "rules", int()):
+            return "{match: {path: /v1/*}, cache: {default_ttl: 60s}}"
+        case _:
+            return _EXAMPLES.get(str(key[-1]) if key else "", "{key: value}")
 
 
 def _yaml(given: float) -> str:
@@ -166,6 +205,18 @@ def suggestion(unknown: str, known: Sequence[str]) -> str:
     if near:
         return f"unknown key; did you mean {near[0]}?"
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key; remove it"
+
+
+def unknown(model: type[BaseModel], key: Key) -> str:
+    """The sentence about a key that the model does not have."""
+    known = known_keys(model, key)
+    match key:
+        case ("upstreams" | "defaults", *_, "rules", int(), str(last)) if (
+            last not in known and last in known_keys(model, ("defaults", last))
+        ):
+            return f"a rule holds {', '.join(known)}; write {last} beside rules, or make another upstream"
+        case _:
+            return suggestion(str(key[-1]), known)
 
 
 def known_keys(model: type[BaseModel], key: Key) -> list[str]:

@@ -6,6 +6,7 @@ pickle and every message about it show `***` or the place that it is kept in, ne
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
@@ -21,6 +22,8 @@ HIDDEN = "***"
 _MOST = 64 * 1024  # bytes of a secret file
 _FORBIDDEN = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_EXPANSION = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
+_PLACES = ("env", "file")
 _SHAPES = "a string, {env: NAME} or {file: PATH}"
 
 Identity = tuple[int, int, int, int, int]
@@ -206,13 +209,7 @@ def secret(written: Any) -> AnySecret:
         case LiteralSecret() | EnvSecret() | FileSecret():
             return written
         case str():
-            value = _trimmed(written)
-            flaw = _flaw(value)
-            if flaw is not None:
-                raise ValueError(f"the secret {flaw}; write {_SHAPES}")
-            if value == HIDDEN:
-                raise ValueError(f"{HIDDEN} stands for a secret that was hidden; write {_SHAPES}")
-            return LiteralSecret(value)
+            return _literal(_trimmed(written))
         case {"env": str(name), **rest} if not rest:
             if not _VARIABLE.fullmatch(name):  # a token, perhaps: not quoted
                 raise ValueError("env takes the name of a variable: letters, digits and underscores")
@@ -222,9 +219,30 @@ def secret(written: Any) -> AnySecret:
         case bool() | int() | float():
             raise ValueError("a secret is a string; put it in quotes, or write {env: NAME} or {file: PATH}")
         case Mapping():
-            raise ValueError("a secret has exactly one place; write {env: NAME} or {file: PATH}")
+            raise ValueError(f"{_misplaced(written)}; write {{env: NAME}} or {{file: PATH}}")
         case _:
             raise ValueError(f"should be a secret: {_SHAPES}")
+
+
+def _literal(value: str) -> LiteralSecret:
+    flaw = _flaw(value)
+    if flaw is not None:
+        raise ValueError(f"the secret {flaw}; write {_SHAPES}")
+    if _EXPANSION.fullmatch(value):
+        raise ValueError("variables are not expanded here; write {env: NAME}")
+    if value == HIDDEN:
+        raise ValueError(f"{HIDDEN} stands for a secret that was hidden; write {_SHAPES}")
+    return LiteralSecret(value)
+
+
+def _misplaced(written: Mapping[Any, Any]) -> str:
+    # A key is quoted only where it nearly is one of ours: it may be the secret itself, by mistake.
+    for key in written:
+        near = difflib.get_close_matches(str(key).lower(), _PLACES, n=1, cutoff=0.6)
+        if near and key not in _PLACES:
+            return f"unknown key {key}; did you mean {near[0]}?"
+    stranger = any(key not in _PLACES for key in written)
+    return "an unknown key" if stranger else "a secret has exactly one place"
 
 
 def secret_or_nothing(written: Any) -> AnySecret:

@@ -110,7 +110,7 @@ BROKEN = [
     (
         "a list where a mapping belongs",
         "upstreams:\n  - base_url: https://a.example\n",
-        ["1: upstreams: should be a mapping of keys, such as {key: value}"],
+        [("1: upstreams: should be a mapping of keys, such as {github: {base_url: https://api.github.com}}")],
     ),
     (
         "an empty file",

@@ -20,7 +20,6 @@ from proxy.config.settings import Settings
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 NO_URL = "is missing; write the API's address, such as base_url: https://api.example.com"
 NOT_HTTP = "'ftp://b.example' is not http:// or https://; write https://b.example"
-OTHER = "give one of them another"
 LEAST = "upstreams:\n  a:\n    base_url: https://a.example\n"
 
 
@@ -160,7 +159,11 @@ upstreams:
     retry: {attempts: 0}
   a: {}
 """
-    environ = {"LEEWARD_SERVER__ADMIN": "h", "LEEWARD_LOG_LEVEL": "debug"}
+    environ = {
+        "LEEWARD_SERVER__ADMIN": "h",
+        "LEEWARD_LOG_LEVEL": "debug",
+        "LEEWARD_SERVR__LISTEN": "127.0.0.1:1",
+    }
     overrides = {"server": {"idle_timeout": "75"}, "upstreams": {"b": {"base_url": "ftp://b.example"}}}
     assert problems(file, text, environ, **overrides) == [
         "FILE:2: server.listen: 8080 has no host; write 127.0.0.1:8080",
@@ -174,40 +177,23 @@ upstreams:
         "LEEWARD_LOG_LEVEL: log_level: unknown key; did you mean LEEWARD_LOG__LEVEL, with two underscores?",
         "LEEWARD_SERVER__ADMIN: server.admin: 'h' has no port from 0 to 65535; write h:8080",
         "command line: server.idle_timeout: 75 has no unit; write 75s or 75ms",
-        f"command line: upstreams.b.base_url: {NOT_HTTP}",
+        f"command line: --upstream: {NOT_HTTP}",
+        "LEEWARD_SERVR__LISTEN: servr: unknown key; did you mean server?",
     ]
 
 
 @pytest.mark.parametrize(
-    ("server", "told"),
+    ("given", "told"),
     [
-        ("listen: 127.0.0.1:9464", "FILE:4: server.admin: is on the same port 9464"),
-        ("listen: 127.0.0.1:1\n  admin: '[::1]:1'", "FILE:6: server.admin: is on the same port 1"),
-        ("listen: unix:/a\n  admin: unix:/a", "FILE:6: server.admin: is on the same socket as server.listen"),
-        ("listen: 127.0.0.1:0\n  admin: 127.0.0.1:0", None),
-        ("listen: unix:/a", None),
-        ("listen: unix:/a\n  admin: unix:/b", None),
+        (("api.github.com",), "--upstream: 'api.github.com' is not http"),
+        (("https://a", "a b"), "--token-env: env takes the name"),
+        (("https://a", None, "60"), "--ttl: 60 has no unit"),
     ],
 )
-def test_admin_is_never_on_the_same_port(server: str, told: str | None, file: Path) -> None:
-    text = f"{LEAST}server:\n  {server}\n"
-    if told is None:
-        loaded(file, text)
-    else:
-        assert [one.startswith(told) for one in problems(file, text)] == [True]
-
-
-def test_two_upstreams_cannot_have_the_same_place(file: Path) -> None:
-    text = LEAST + (
-        "  b: {base_url: https://b.example, prefix: /a}\n"
-        "  c: {base_url: https://c.example, prefix: /a, host: x.internal}\n"
-        "  d: {base_url: https://d.example, prefix: /a, host: X.Internal}\n"
-        "  e: {base_url: https://e.example, prefix: /a/b}\n"
-    )
-    assert problems(file, text) == [
-        f"FILE:4: upstreams.b.prefix: prefix /a is taken by upstream a; {OTHER}",
-        f"FILE:6: upstreams.d.prefix: prefix /a of host x.internal is taken by upstream c; {OTHER}",
-    ]
+def test_the_command_line_is_told_by_its_options(given: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, single_upstream(*given), {})
+    assert str(caught.value.problems[0]).startswith(f"command line: {told}")
 
 
 def test_a_problem_in_defaults_is_told_once(file: Path) -> None:

@@ -13,6 +13,7 @@ from proxy.config.problems import (
     known_keys,
     located,
     suggestion,
+    unknown,
 )
 from proxy.config.settings import Settings
 
@@ -81,6 +82,29 @@ def test_the_keys_that_are_known_beside_another(key: tuple[str | int, ...], has:
     assert lacks not in known
 
 
+def test_a_rule_says_what_it_may_hold() -> None:
+    beside = "write auth beside rules, or make another upstream"
+    said = unknown(Settings, ("upstreams", "a", "rules", 0, "auth"))
+    assert said == f"a rule holds match, cache, retry, timeout, errors; {beside}"
+    assert unknown(Settings, ("defaults", "rules", 0, "auth")) == said
+    assert unknown(Settings, ("upstreams", "a", "rules", 0, "cach")) == "unknown key; did you mean cache?"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"upstreams": {"a": "https://canary"}}, "such as {base_url: https://api.example.com}"),
+        (
+            {"upstreams": {"a": {"base_url": "https://a", "prefix": "/"}}, "cache": False},
+            "{max_bytes: 256MiB}",
+        ),
+        ({"upstreams": []}, "such as {github: {base_url: https://api.github.com}}"),
+    ],
+)
+def test_where_a_mapping_belongs_one_is_shown(data: dict[str, Any], message: str) -> None:
+    assert message in told(data)[0][1]
+
+
 def told(data: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate(data)
@@ -97,7 +121,19 @@ def told(data: dict[str, Any]) -> list[tuple[str, str]]:
         ({"auth": {"type": "canary"}}, "auth", "type should be one of none, bearer, basic, header, query"),
         ({"auth": "canary"}, "auth", "should be a mapping of keys"),
         ({"forwarded": "maybe"}, "forwarded", "should be true or false, not 'maybe'"),
-        ({"retry": 5}, "retry", "should be a mapping of keys, such as {key: value}, not 5"),
+        ({"retry": 5}, "retry", "{attempts: 1} for no retries, not 5"),
+        ({"cache": False}, "cache", "such as {default_ttl: 60s}, or {enabled: false}, not false"),
+        ({"auth": "none"}, "auth", "such as {type: bearer, token: {env: NAME}}, or {type: none}"),
+        ({"auth": {"type": "berer"}}, "auth", "query; did you mean bearer?"),
+        (
+            {"auth": {"type": "bearer", "token": {"evn": "canary"}}},
+            "auth.token",
+            "key evn; did you mean env?",
+        ),
+        ({"auth": {"type": "bearer", "token": {"canary": "X"}}}, "auth.token", "an unknown key; write {env"),
+        ({"auth": {"type": "bearer", "token": "${T}"}}, "auth.token", "not expanded here; write {env: NAME}"),
+        ({"base_url": "${URL}"}, "base_url", "not expanded here; write the URL, or set LEEWARD_UPSTREAMS__"),
+        ({"rules": [5]}, "rules[0]", "such as {match: {path: /v1/*}"),
         ({"retry": {"attempts": "x"}}, "retry.attempts", "should be a whole number, not 'x'"),
         ({"retry": {"attempts": 1.5}}, "retry.attempts", "should be a whole number, not 1.5"),
         ({"retry": {"attempts": 101}}, "retry.attempts", "should be 100 or less, not 101"),
@@ -113,6 +149,11 @@ def told(data: dict[str, Any]) -> list[tuple[str, str]]:
             "should be a whole number, not 'x'",
         ),
         ({"cache": {"key": {"ignore_query": [""]}}}, "cache.key.ignore_query[0]", "is empty"),
+        (
+            {"cache": {"key": {"ignore_body_fields": ["a..b"]}}},
+            "cache.key.ignore_body_fields[0]",
+            "write members joined by dots",
+        ),
         ({"rules": [{"match": {"path": "a"}}]}, "rules[0].match.path", "a glob that starts with / or *"),
         ({"rules": [{"math": {}}]}, "rules[0].math", "unknown key"),
     ],
