@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Run the proxy.",
     "demo": "Show what it does, on a flaky API made for it.",
     "check": "Say everything that is wrong with a configuration.",
+    "explain": "Say what would become of a request, and why.",
     "init": "Write a commented starter leeward.yaml.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "wait": "Wait until a running proxy is ready.",

@@ -40,6 +40,12 @@ def _no_preset(written: Any) -> Any:
     return written
 
 
+def _body_field(written: str) -> str:
+    if not all(written.split(".")):
+        raise ValueError("is no path in a JSON body; write members joined by dots, as user or items.*.id")
+    return written
+
+
 def _above_zero(duration: float) -> float:
     if duration <= 0:
         raise ValueError("0 would let nothing through; write a duration above 0, such as 5s")
@@ -150,12 +156,15 @@ class ConcurrencySettings(Section):
     max_queue: Annotated[int, Field(ge=0)] = 1024
 
 
+BodyField = Annotated[str, AfterValidator(_body_field), Field(json_schema_extra={"examples": ["user"]})]
+
+
 class KeySettings(Section):
     """What the cache key leaves out, and what it takes in beside the target."""
 
     ignore_query: list[Annotated[str, Field(min_length=1)]] = []
     headers: list[FieldName] = []
-    ignore_body_fields: list[Annotated[str, Field(min_length=1)]] = []
+    ignore_body_fields: list[BodyField] = []
 
 
 class CacheSettings(Section):
@@ -167,6 +176,7 @@ class CacheSettings(Section):
     stale_if_error: Duration = 0.0
     negative_ttl: dict[Annotated[int, Field(ge=300, le=599)], Duration] = {}
     methods: list[Method] = ["GET", "HEAD"]
+    store_set_cookie: bool = False
     key: KeySettings = KeySettings()
 
     def policy(self, *, max_entry_bytes: int) -> CachePolicy:
@@ -180,6 +190,7 @@ class CacheSettings(Section):
             stale_if_error=self.stale_if_error,
             negative_ttl=dict(self.negative_ttl),
             methods=frozenset(self.methods),
+            store_set_cookie=self.store_set_cookie,
             key=KeyPolicy(
                 ignore_query=tuple(self.key.ignore_query),
                 headers=tuple(name.lower() for name in self.key.headers),

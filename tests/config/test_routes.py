@@ -70,6 +70,7 @@ def test_every_word_reaches_cores_value() -> None:
             "stale_if_error": "4s",
             "negative_ttl": {"404": "5s"},
             "methods": ["GET"],
+            "store_set_cookie": True,
             "key": {"ignore_query": ["a"], "headers": ["X-B"], "ignore_body_fields": ["c"]},
         }
     ).policy(max_entry_bytes=10) == CachePolicy(
@@ -81,6 +82,7 @@ def test_every_word_reaches_cores_value() -> None:
         stale_if_error=4,
         negative_ttl={404: 5},
         methods=frozenset({"GET"}),
+        store_set_cookie=True,
         key=KeyPolicy(ignore_query=("a",), headers=("x-b",), ignore_body_fields=("c",)),
         max_entry_bytes=10,
     )

@@ -74,6 +74,7 @@ def _refused(request: Request, response: Response, said: Directives, policy: Cac
     # (§5.2.2.3).
     demanding = "must-understand" in said
     authorized = "authorization" in request.headers
+    cookies = "set-cookie" in headers or "set-cookie2" in headers
     sharing = "public" in said or "must-revalidate" in said or "s-maxage" in said  # §3.5
     table = (
         (status == _PARTIAL and not _part(request, response), Reason.PARTIAL),
@@ -81,7 +82,7 @@ def _refused(request: Request, response: Response, said: Directives, policy: Cac
         ("no-store" in directive.of_request(request.headers), Reason.REQUEST_NO_STORE),
         (demanding and status not in _UNDERSTOOD, Reason.NOT_UNDERSTOOD),
         (not demanding and "no-store" in said, Reason.NO_STORE),
-        ("set-cookie" in headers or "set-cookie2" in headers, Reason.SET_COOKIE),
+        (cookies and not policy.store_set_cookie, Reason.SET_COOKIE),
         (shared and "private" in said, Reason.PRIVATE),
         (shared and authorized and not sharing, Reason.AUTHORIZED),
     )

@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 from proxy.core.caching import content as contents
 from proxy.core.caching import ranges
-from proxy.core.caching.policy import Scope
+from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.message import Request
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin, Route
@@ -101,22 +101,29 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         target.encode("utf-8", "surrogatepass"),
         sent,
     ]
-    shared = policy.scope is Scope.SHARED
-    chosen = [name for name in names if _tells(name) or name in policy.key.headers]
-    if not safe:
-        chosen += [name for name in _OF_CONTENT & names if name not in chosen]
-    for name in sorted(chosen):
-        # A shared cache decides about Authorization by what the answer says (RFC 9111 §3.5).
-        if not shared or name != "authorization" or name in policy.key.headers:
-            values = headers.all(name)
-            parts += (name.encode("latin-1"), b"%d" % len(values))
-            parts += (value.encode("latin-1") for value in values)
+    for name in keyed_fields(request, policy):
+        values = headers.all(name)
+        parts += (name.encode("latin-1"), b"%d" % len(values))
+        parts += (value.encode("latin-1") for value in values)
     return Key(
         primary=digest(parts, secret=secret),
         place=place(route.name, target, secret=secret),
         upstream=route.name,
         target=request.target,
     )
+
+
+def keyed_fields(request: Request, policy: CachePolicy) -> list[str]:
+    """The sorted lower-case names of the fields whose values are part of the key."""
+    names = request.headers.names()
+    chosen = {name for name in names if telling(name)}
+    if policy.scope is Scope.SHARED:
+        # A shared cache decides about Authorization by what the answer says (RFC 9111 §3.5).
+        chosen.discard("authorization")
+    chosen.update(name for name in policy.key.headers if name in names)
+    if request.method not in {"GET", "HEAD"}:
+        chosen |= _OF_CONTENT & names
+    return sorted(chosen)
 
 
 def _unkeyed(request: Request) -> Reason | None:
@@ -153,7 +160,8 @@ def _urls(origins: tuple[Origin, ...]) -> bytes:
     return b" ".join(origin.url.encode() for origin in origins)
 
 
-def _tells(name: str) -> bool:
+def telling(name: str) -> bool:
+    """Whether a field of this lower-case name says who asks, or could change an answer unseen."""
     # Names come from strangers: what is remembered of them is short.
     return _remembered(name) if len(name) <= _MOST_REMEMBERED else _read(name)
 

@@ -20,12 +20,15 @@ class KeyPolicy:
 
     ignore_query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()  # lower-case names whose values are part of the key
-    ignore_body_fields: tuple[str, ...] = ()
+    ignore_body_fields: tuple[str, ...] = ()  # paths in a JSON body: `user`, `items.*.id`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePolicy:
-    """Durations in seconds; None = not set, which for `override_ttl` means what the origin says."""
+    """Durations in seconds; None = not set, which for `override_ttl` means what the origin says.
+
+    `store_set_cookie`: an answer that sets a cookie may be kept, without its cookies.
+    """
 
     enabled: bool = True
     scope: Scope = Scope.CREDENTIAL
@@ -35,5 +38,6 @@ class CachePolicy:
     stale_if_error: float = 0.0
     negative_ttl: Mapping[int, float] = field(default_factory=dict)
     methods: frozenset[str] = frozenset({"GET", "HEAD"})
+    store_set_cookie: bool = False
     key: KeyPolicy = KeyPolicy()
     max_entry_bytes: int = 8 * 1024 * 1024
