@@ -27,7 +27,16 @@ from proxy.core.failure import (
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.ports import Chance, Clock, Observer
 from proxy.core.reason import Reason
-from proxy.core.resilience.budget import Budget, charge, deposit, opened, tried_before, withdraw
+from proxy.core.resilience.budget import (
+    Budget,
+    BudgetPolicy,
+    charge,
+    deposit,
+    opened,
+    remaining,
+    tried_before,
+    withdraw,
+)
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Route
 from proxy.upstream.replay import Replay, prepared, replayable
@@ -86,7 +95,7 @@ class Attempts:
         self.clock = clock
         self.chance = chance
         self.observers = tuple(observers)
-        self._budgets: dict[str, Budget] = {}
+        self._budgets: dict[str, tuple[BudgetPolicy, Budget]] = {}
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
@@ -101,7 +110,8 @@ class Attempts:
 
     def budgets(self) -> dict[str, float]:
         """Retries that each upstream's budget would pay for now; none for one without a budget."""
-        return {name: budget.remaining for name, budget in self._budgets.items()}
+        now = self.clock.now()
+        return {name: remaining(policy, budget, now) for name, (policy, budget) in self._budgets.items()}
 
     def paid(self, route: Route) -> bool:
         """Whether the upstream's budget pays for one retry."""
@@ -109,18 +119,21 @@ class Attempts:
         if policy is None:
             return True
         now = self.clock.now()
-        budget = self._budgets.get(route.name) or opened(policy, now)
-        paid, self._budgets[route.name] = withdraw(policy, budget, now)
+        paid, left = withdraw(policy, self._budget(route.name, now), now)
+        self._budgets[route.name] = (policy, left)
         return paid
+
+    def _budget(self, name: str, now: float) -> Budget:
+        known = self._budgets.get(name)
+        return opened(now) if known is None else known[1]
 
     def _requested(self, request: Request, route: Route) -> None:
         policy = route.retry.budget
         if policy is not None:
             now = self.clock.now()
-            budget = self._budgets.get(route.name) or opened(policy, now)
             # A request that is a retry of the layer above has had its deposit.
             turn = charge if tried_before(request.headers) else deposit
-            self._budgets[route.name] = turn(policy, budget, now)
+            self._budgets[route.name] = (policy, turn(self._budget(route.name, now), now))
 
 
 def _keyed(request: Request, name: str | None) -> tuple[Request, bool]:

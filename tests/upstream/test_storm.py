@@ -16,7 +16,7 @@ async def test_a_dead_upstream_sees_a_fifth_more_and_no_storm(way: Way) -> None:
     way.origin.on("/x").raw(BUSY)
     for _ in range(50):
         await way.ask(retry={"attempts": 5, "budget": TIGHT})
-    assert 56 <= way.origin.count() <= 60  # what is earned fades a little meanwhile
+    assert 58 <= way.origin.count() <= 60  # what was counted fades a little meanwhile
 
 
 async def test_a_retry_that_is_not_paid_for_says_so(way: Way) -> None:
@@ -34,12 +34,13 @@ async def test_without_a_budget_every_retry_is_paid_for(way: Way) -> None:
     assert way.attempts.budgets() == {}
 
 
-async def test_a_lone_request_is_retried_from_the_reserve(way: Way) -> None:
+async def test_lone_requests_are_retried_in_full(way: Way) -> None:
     way.origin.on("/x").raw(BUSY)
-    await way.ask(retry={"attempts": 5, "budget": BudgetPolicy()})
-    assert way.origin.count() == 5
+    for _ in range(5):
+        await way.ask(retry={"attempts": 5, "budget": BudgetPolicy()})
+    assert way.origin.count() == 25
     [left] = way.attempts.budgets().values()
-    assert 2.0 <= left < 4.0
+    assert 0.0 <= left < 2.0
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -49,3 +50,4 @@ async def test_a_retry_of_the_layer_above_earns_nothing(way: Way, count: int) ->
     await way.ask("GET", "/x", ("x-stainless-retry-count", str(count)), retry={"budget": earning})
     [left] = way.attempts.budgets().values()
     assert left == pytest.approx(1.0 - count, abs=0.01)
+    assert way.origin.count() == 1

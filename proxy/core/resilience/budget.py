@@ -1,10 +1,9 @@
 """Is there still room for a retry? Two verbs: requests deposit, retries withdraw.
 
-The law: a retry costs one. Each new request earns a fraction of one, which fades within seconds, so
-that a quiet night pays for no storm in the morning; beside it a small reserve refills by the clock, so
-that a lone caller may retry too. In any stretch of time no more retries go out than `ratio` times the
-requests of it and of the seconds before, plus the reserve. A request that is itself a retry of the
-layer above earns nothing and costs one.
+The law: of what was sent in the last seconds, retries are at most `ratio` of the requests, or
+`min_per_second`, whichever is more. A lone caller may retry in full, and an upstream that fails
+everything sees a fifth more calls and no storm. What was counted fades, so that a quiet night pays for
+nothing in the morning. A retry of the layer above counts as a retry and not as a request.
 """
 
 from __future__ import annotations
@@ -15,77 +14,71 @@ from dataclasses import dataclass
 
 from proxy.core.message import Headers
 
-FADES_IN = 10.0  # seconds in which what was earned shrinks to 1/e
-_NEARLY = 1e-9  # five times a fifth is one
-# Seconds' worth of `min_per_second` that wait in reserve: enough for a lone request's retries, far too
-# little for a storm.
-_RESERVED = 3.0
-_LEAST_RESERVE = 1.0  # less could never pay for a retry
+FADES_IN = 10.0  # seconds in which what was counted shrinks to 1/e
+_LEAST = 1.0  # less could never pay for a retry
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetPolicy:
-    """`ratio` of a retry for each request, and `min_per_second` retries whatever is earned."""
+    """Retries for each request, and retries a second that are paid for however few requests there are."""
 
     ratio: float = 0.2
     min_per_second: float = 2.0
 
     @property
-    def most_reserve(self) -> float:
-        """Retries."""
-        return max(_LEAST_RESERVE, self.min_per_second * _RESERVED) if self.min_per_second > 0 else 0.0
+    def least(self) -> float:
+        """Retries within the seconds that count, whatever was requested."""
+        return max(_LEAST, self.min_per_second * FADES_IN) if self.min_per_second > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Retries that could be paid for at the monotonic second `at`."""
+    """What counts at the monotonic second `at`: requests and retries, the older the less."""
 
-    earned: float
-    reserve: float
+    requests: float
+    retries: float
     at: float
 
-    @property
-    def remaining(self) -> float:
-        return self.earned + self.reserve
+
+def opened(now: float) -> Budget:
+    """A budget as it begins."""
+    return Budget(requests=0.0, retries=0.0, at=now)
 
 
-def opened(policy: BudgetPolicy, now: float) -> Budget:
-    """A budget as it begins: nothing earned, the reserve full."""
-    return Budget(earned=0.0, reserve=policy.most_reserve, at=now)
-
-
-def settled(policy: BudgetPolicy, budget: Budget, now: float) -> Budget:
+def settled(budget: Budget, now: float) -> Budget:
     """The budget as time has made it."""
     passed = now - budget.at
     if passed <= 0:
         return budget
-    reserve = min(policy.most_reserve, budget.reserve + passed * policy.min_per_second)
-    return Budget(earned=budget.earned * math.exp(-passed / FADES_IN), reserve=reserve, at=now)
+    left = math.exp(-passed / FADES_IN)
+    return Budget(requests=budget.requests * left, retries=budget.retries * left, at=now)
 
 
-def deposit(policy: BudgetPolicy, budget: Budget, now: float) -> Budget:
+def remaining(policy: BudgetPolicy, budget: Budget, now: float) -> float:
+    """Retries that would be paid for now; 0 or more."""
+    here = settled(budget, now)
+    return max(0.0, max(policy.least, policy.ratio * here.requests) - here.retries)
+
+
+def deposit(budget: Budget, now: float) -> Budget:
     """A new request goes out."""
-    here = settled(policy, budget, now)
-    return Budget(earned=here.earned + policy.ratio, reserve=here.reserve, at=here.at)
+    here = settled(budget, now)
+    return Budget(requests=here.requests + 1, retries=here.retries, at=here.at)
 
 
 def withdraw(policy: BudgetPolicy, budget: Budget, now: float) -> tuple[bool, Budget]:
-    """Whether one retry is paid for. What was earned is spent first: it fades."""
-    here = settled(policy, budget, now)
-    if here.remaining < 1 - _NEARLY:
+    """Whether one retry is paid for."""
+    here = settled(budget, now)
+    if remaining(policy, here, now) < 1 - _ROUNDING:
         return False, here
-    return True, _less(here)
+    return True, charge(here, now)
 
 
-def charge(policy: BudgetPolicy, budget: Budget, now: float) -> Budget:
-    """The layer above retried. It went out already, so it is paid for as far as there is anything."""
-    return _less(settled(policy, budget, now))
-
-
-def _less(budget: Budget) -> Budget:
-    earned = max(0.0, budget.earned - 1)
-    reserve = max(0.0, budget.reserve - (1 - (budget.earned - earned)))
-    return Budget(earned=earned, reserve=reserve, at=budget.at)
+def charge(budget: Budget, now: float) -> Budget:
+    """A retry goes out: ours, or one of the layer above, which nobody was asked about."""
+    here = settled(budget, now)
+    return Budget(requests=here.requests, retries=here.retries + 1, at=here.at)
 
 
 _COUNT = re.compile(r"[0-9]{1,6}", re.ASCII)
