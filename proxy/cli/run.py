@@ -24,20 +24,30 @@ _NOTHING = (
 
 def run(
     config: Annotated[
-        Path | None, typer.Option(help="YAML file. Default: ./leeward.yaml, then LEEWARD_CONFIG.")
+        Path | None,
+        typer.Option(help="YAML file. Default: ./leeward.yaml, then LEEWARD_CONFIG.", metavar="FILE"),
     ] = None,
-    upstream: Annotated[str | None, typer.Option(help="One upstream's base URL, at prefix /.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="One upstream's base URL, at prefix /.", metavar="URL")
+    ] = None,
     token_env: Annotated[
-        str | None, typer.Option(help="With --upstream: variable with a bearer token.")
+        str | None,
+        typer.Option(help="With --upstream: the variable that holds a bearer token.", metavar="NAME"),
     ] = None,
     ttl: Annotated[
-        str | None, typer.Option(help="With --upstream: time to keep answers that name none.")
+        str | None,
+        typer.Option(
+            help="With --upstream: how long to keep answers that do not say it.", metavar="DURATION"
+        ),
     ] = None,
     listen: Annotated[
-        str | None, typer.Option(help="host:port, [::1]:port or unix:/path of the proxy.")
+        str | None,
+        typer.Option(help="Where to serve: host:port, [::1]:port or unix:/path.", metavar="ADDR"),
     ] = None,
-    admin: Annotated[str | None, typer.Option(help="The same of the admin port.")] = None,
-    workers: Annotated[str | None, typer.Option(help="Processes that share the port.")] = None,
+    admin: Annotated[
+        str | None, typer.Option(help="The admin port's address, in the same forms.", metavar="ADDR")
+    ] = None,
+    workers: Annotated[str | None, typer.Option(help="Processes that share the port.", metavar="N")] = None,
 ) -> None:
     """Runs the proxy.
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,10 @@ def wait(
     admin: Annotated[
         str | None, typer.Option(help="The admin address; without it the configuration's.", metavar="ADDR")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file that names the admin address. Default: as leeward run.", metavar="FILE"),
+    ] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait.", metavar="DURATION")] = "30s",
 ) -> int:
     """Wait until a running proxy is ready to serve: exits 0 then, 1 when the time is over.
@@ -36,7 +41,7 @@ def wait(
     Example: leeward wait --timeout 30s && exec my-app
     """
     try:
-        where = address(admin) if admin is not None else _configured(os.environ)
+        where = address(admin) if admin is not None else _configured(os.environ, config)
         patience = seconds(timeout)
     except ValueError as error:
         print(f"leeward wait: {error}", file=sys.stderr)
@@ -55,13 +60,16 @@ def wait(
         time.sleep(_PAUSE)
 
 
-def _configured(environ: Mapping[str, str]) -> Address:
+def _configured(environ: Mapping[str, str], config: Path | None) -> Address:
     """What the environment or the file says about the admin address, else the usual one."""
     named = environ.get("LEEWARD_SERVER__ADMIN")
     if named:
         return address(named)
-    file = find(environ)
-    server: Any = document.read(file).data.get("server") if file is not None else None
+    file = config or find(environ)
+    read = document.read(file) if file is not None else None
+    if read is not None and read.problems and (config is not None or not read.data):
+        raise ValueError(str(read.problems[0]))
+    server: Any = read.data.get("server") if read is not None else None
     written = server.get("admin") if isinstance(server, dict) else None
     return _USUAL if written is None else address(written)
 

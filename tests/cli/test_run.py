@@ -41,3 +41,11 @@ def test_what_is_not_in_force_is_logged_and_the_proxy_runs(folder):
     )
     assert running.stop() == 0
     assert "not in force in this version" in running.stderr
+
+
+def test_each_option_says_what_it_takes(folder):
+    shown = command("run", "--help", cwd=folder).stdout
+    for said in ("--config FILE", "--upstream URL", "--token-env NAME", "--ttl DURATION", "--workers N"):
+        assert said in " ".join(shown.split())
+    assert " ".join(shown.split()).count(" ADDR ") == 2
+    assert "TEXT" not in shown

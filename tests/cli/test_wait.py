@@ -87,22 +87,32 @@ def test_over_a_unix_socket(admin: Callable[..., Admin], tmp_path: Path) -> None
     assert b"\r\nHost: localhost\r\n" in server.heads[0]
 
 
-@pytest.mark.parametrize("place", ["variable", "file", "LEEWARD_CONFIG"])
+@pytest.mark.parametrize("place", ["variable", "file", "LEEWARD_CONFIG", "--config"])
 def test_the_address_comes_from_the_configuration(
     place: str, admin: Callable[..., Admin], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listener, port = tcp()
     admin(listener, 200)
     text = f"server: {{admin: '0.0.0.0:{port}'}}"
+    arguments: list[str] = []
     match place:
         case "variable":
             monkeypatch.setenv("LEEWARD_SERVER__ADMIN", f"0.0.0.0:{port}")
         case "file":
             (tmp_path / "leeward.yaml").write_text(text)
+        case "--config":
+            (tmp_path / "leeward.yaml").write_text("server: {admin: '127.0.0.1:1'}")
+            (tmp_path / "other.yaml").write_text(text)
+            arguments = ["--config", "other.yaml"]
         case _:
             (tmp_path / "other.yaml").write_text(text)
             monkeypatch.setenv("LEEWARD_CONFIG", "other.yaml")
-    assert wait() == 0
+    assert wait(*arguments) == 0
+
+
+def test_a_file_that_cannot_be_read_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wait("--config", "none.yaml") == 2
+    assert "none.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_it_gives_up_with_what_it_last_heard(
