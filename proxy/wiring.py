@@ -6,10 +6,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import Any
 
 from proxy import __version__
 from proxy.auth.basic import Basic
@@ -24,8 +25,10 @@ from proxy.config.routes import UpstreamSettings
 from proxy.config.secrets import FileSecret
 from proxy.config.settings import Settings
 from proxy.core.failure import CredentialError
+from proxy.core.message import Headers, Request, Whole
 from proxy.core.ports import Injector, Observer
 from proxy.core.routing import Match, Route, Table
+from proxy.gateway import explanation
 from proxy.gateway.caching import Caching
 from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
@@ -68,6 +71,7 @@ class Runtime:
     session: Session
     refresh: Refresh
     bug: Callable[[str, BaseException], None]
+    explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     _watch: asyncio.Task[None] | None = field(default=None)
 
     async def close(self) -> None:
@@ -124,6 +128,11 @@ async def build(settings: Settings) -> Runtime:
     upstream = Attempts(session=session, clock=clock, chance=SystemRandom().random, observers=observers)
     metrics.watch_budgets(upstream.budgets)
     caching = Caching(store=store, clock=clock, refresh=refresh, secret_key=salt)
+
+    async def explain(method: str, target: str) -> Mapping[str, Any]:
+        asked = Request(method=method, target=target, headers=Headers(), body=Whole())
+        return await explanation.explain(asked, table, secret=salt, store=store, now=clock.now())
+
     runtime = Runtime(
         table=table,
         pipeline=Pipeline(table=table, caching=caching, upstream=upstream, clock=clock),
@@ -135,6 +144,7 @@ async def build(settings: Settings) -> Runtime:
         store=store,
         session=session,
         refresh=refresh,
+        explain=explain,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()

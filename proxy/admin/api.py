@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from proxy.admin.guard import Guard, Local
+from proxy.core.failure import BadRequestError, NoRouteError
 
 MOST_REQUESTS = 1000
 _USUAL_REQUESTS = 100
@@ -43,7 +44,7 @@ _PAGE = {
     "/dashboard.css": ((_FOLDER / "dashboard.css").read_bytes(), "text/css"),
     "/dashboard.js": ((_FOLDER / "dashboard.js").read_bytes(), "text/javascript"),
 }
-_LATER = ("/api/v1/cache", "/api/v1/explain", "/api/v1/reload")
+_LATER = ("/api/v1/cache", "/api/v1/reload")
 
 
 class UnknownUpstreamError(Exception):
@@ -56,7 +57,8 @@ class Sources:
 
     `exposition` takes an Accept and gives the page with its Content-Type; `readiness` says whether new
     requests are served, with details; `requests` takes a limit and answers newest first; `purge` takes an
-    upstream's name, or None for all, and says how many entries went; `drain` begins the drain and returns.
+    upstream's name, or None for all, and says how many entries went; `explain` takes a method and a path and
+    raises NoRouteError or BadRequestError; `drain` begins the drain and returns.
     """
 
     exposition: Callable[[str], tuple[bytes, str]]
@@ -64,6 +66,7 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
     requests: Callable[[int], list[dict[str, Any]]]
     purge: Callable[[str | None], Awaitable[int]]
+    explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     drain: Callable[[], None]
 
 
@@ -76,6 +79,7 @@ def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Applicati
     app.router.add_get("/readyz", endpoints.readyz)
     app.router.add_get("/api/v1/status", endpoints.status)
     app.router.add_get("/api/v1/requests", endpoints.requests)
+    app.router.add_get("/api/v1/explain", endpoints.explain)
     app.router.add_post("/api/v1/cache/purge", endpoints.purge)
     app.router.add_post("/api/v1/drain", endpoints.drain)
     for path in _LATER:
@@ -108,6 +112,20 @@ class _Endpoints:
         if not (text.isascii() and text.isdigit() and len(text) <= len("1000000")):
             return _error(422, "bad_limit", "`limit` is a whole number.")
         return _json({"requests": self._sources.requests(min(int(text), MOST_REQUESTS))})
+
+    async def explain(self, request: web.Request) -> web.Response:
+        path = request.query.get("path", "")
+        if not path:
+            return _error(
+                422, "bad_path", "Name a `path`, as in /api/v1/explain?method=GET&path=/github/zen."
+            )
+        target = path.encode("utf-8", "surrogateescape").decode("latin-1")
+        try:
+            return _json(await self._sources.explain(request.query.get("method", "GET").upper(), target))
+        except NoRouteError as error:
+            return _error(404, error.code, error.detail)
+        except BadRequestError as error:
+            return _error(422, error.code, error.detail)
 
     async def purge(self, request: web.Request) -> web.Response:
         asked = await _object(request)

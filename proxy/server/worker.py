@@ -142,6 +142,7 @@ class Worker:
             ),
             requests=runtime.recent.latest,
             purge=purge,
+            explain=runtime.explain,
             drain=self.drain,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.admin.api import Sources, UnknownUpstreamError, application
+from proxy.core.failure import BadRequestError, NoRouteError
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Behind:
             status=self.status,
             requests=self.requests,
             purge=self.purge,
+            explain=self.explain,
             drain=self.drain,
         )
 
@@ -63,6 +65,13 @@ class Behind:
             raise UnknownUpstreamError(upstream)
         self.purged.append(upstream)
         return 7
+
+    async def explain(self, method: str, path: str) -> Mapping[str, Any]:
+        if not path.startswith("/"):
+            raise BadRequestError("no path")
+        if path == "/nowhere":
+            raise NoRouteError("no upstream")
+        return {"method": method, "path": path}
 
     def drain(self) -> None:
         self.drained += 1

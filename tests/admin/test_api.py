@@ -116,8 +116,24 @@ async def test_drain(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "status", "told"),
+    [
+        ("?method=post&path=/a%3Fb=%C3%A4", 200, {"method": "POST", "path": "/a?b=\u00c3\u00a4"}),
+        ("?path=/a", 200, {"method": "GET", "path": "/a"}),
+        ("?path=/nowhere", 404, {"error": "no_route", "detail": "no upstream"}),
+        ("?path=a", 422, {"error": "bad_request", "detail": "no path"}),
+    ],
+)
+async def test_explain(query: str, status: int, told: dict[str, str]) -> None:
+    async with served() as port:
+        answer = await port.ask("GET", "/api/v1/explain" + query)
+        assert (answer.status, answer.json()) == (status, told)
+        assert (await port.ask("GET", "/api/v1/explain")).json()["error"] == "bad_path"
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/v1/cache?limit=1"), ("POST", "/api/v1/reload"), ("GET", "/api/v1/explain?path=/a")],
+    [("GET", "/api/v1/cache?limit=1"), ("POST", "/api/v1/reload")],
 )
 async def test_what_a_later_version_brings_says_so(method: str, path: str) -> None:
     async with served() as port:
