@@ -26,14 +26,15 @@ class APIError(Exception):
 
     `retry_after` is in seconds; `status` is what the caller gets; `sent` is False only where surely
     no byte of the request reached the upstream; `proxy_status` is the RFC 9209 error type of a
-    failure of our own, None for one that the upstream reported.
+    failure of our own, None for one that the upstream reported; `repeatable` is the upstream's own word
+    on whether to send the request again, where it gave one.
     """
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something failed inside the proxy"
     default_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    proxy_status: ClassVar[str | None] = None
+    proxy_status: str | None = None
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class APIError(Exception):
         retry_after: float | None = None,
         sent: bool = False,
         upstream: UpstreamFacts | None = None,
+        repeatable: bool | None = None,
+        proxy_status: str | None = None,
     ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
@@ -50,6 +53,9 @@ class APIError(Exception):
         self.retry_after = retry_after
         self.sent = sent
         self.upstream = upstream
+        self.repeatable = repeatable
+        if proxy_status is not None:
+            self.proxy_status = proxy_status
 
 
 class InvalidRequestError(APIError):

@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.message import Headers, Response, Whole
@@ -25,18 +25,21 @@ _MOST_DETAIL = 1000  # characters
 _HTTP_STATUSES = range(100, 600)
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_NEVER = frozenset({501, 505, 510, 511})  # asking again changes nothing about these
 # A repetition is safe whatever the method: the upstream says that it did not do the work.
 _NOT_PROCESSED = frozenset({"rate_limited", "unavailable", "circuit_open", "overloaded", "connect_failed"})
 
 
 def retryable(failure: APIError, method: str) -> bool:
     """Whether the same request may sensibly be sent again by the caller."""
-    if not failure.retryable:
+    if failure.repeatable is not None:
+        return failure.repeatable
+    if not failure.retryable or failure.status in _NEVER:
         return False
     if method in _IDEMPOTENT or failure.code in _NOT_PROCESSED:
         return True
     # A POST that reached the upstream may have been processed, whatever came back or did not.
-    return failure.upstream is None and not failure.sent
+    return not failure.sent
 
 
 def document(
@@ -79,11 +82,12 @@ def response(
 ) -> Response:
     """The document as a response. `fields` are an upstream's own, kept but for what described its body."""
     members = document(failure, method=method, request_id=request_id, attempts=attempts, original=original)
-    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+        "utf-8", "replace"
+    )
     kept = (fields or Headers()).without(_ABOUT_THE_BODY)
     added = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
     if failure.retry_after is not None:
-        added.append(("Retry-After", str(whole_seconds(failure.retry_after))))
         kept = kept.without(frozenset({"retry-after"}))
     if fields is None:
         added.append(("Cache-Control", "no-store"))
@@ -101,6 +105,8 @@ def _phrase(status: int) -> str:
 def annotated(headers: Headers, failure: APIError) -> Headers:
     """The fields with ours about the failure: Leeward-Error, and Proxy-Status for our own (RFC 9209)."""
     added = [("Leeward-Error", failure.code)]
+    if failure.retry_after is not None and "retry-after" not in headers:
+        added.append(("Retry-After", str(whole_seconds(failure.retry_after))))
     if failure.proxy_status is not None and (failure.upstream is None or failure.upstream.status is None):
         added.append(("Proxy-Status", f"leeward; error={failure.proxy_status}"))
     return headers.without(frozenset({"leeward-error"})).plus(*added)
@@ -140,6 +146,7 @@ def upstream_failure(
     body: bytes,
     retry_after: float | None,
     mask: Callable[[str], str],
+    repeatable: bool | None = None,
 ) -> tuple[APIError, Any] | None:
     """An upstream's status and error body as a failure and its `original`; None where it is no failure.
 
@@ -156,7 +163,14 @@ def upstream_failure(
     if len(detail) > _MOST_DETAIL:
         detail = detail[: _MOST_DETAIL - 1] + "…"
     own_status = status if failure_class.code != "upstream_timeout" else failure_class.default_status
-    failure = failure_class(detail, status=own_status, retry_after=retry_after, sent=True, upstream=facts)
+    failure = failure_class(
+        detail,
+        status=own_status,
+        retry_after=retry_after,
+        sent=True,
+        upstream=facts,
+        repeatable=repeatable,
+    )
     return failure, original
 
 
@@ -165,12 +179,18 @@ def _parsed(body: bytes, headers: Headers, mask: Callable[[str], str]) -> Any:
     if not plain:
         return None
     text = mask(plain.decode("utf-8", "replace"))
-    if len(text) > MOST_ORIGINAL:
-        return text[:MOST_ORIGINAL]
+    whole = text.encode("utf-8", "replace")
+    if len(whole) > MOST_ORIGINAL:
+        return whole[:MOST_ORIGINAL].decode("utf-8", "ignore")
     try:
-        return json.loads(text)
+        # NaN and Infinity are no JSON (RFC 8259 §6), though Python reads them.
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
 
 
 def _decoded(body: bytes, coding: str | None) -> bytes:

@@ -6,18 +6,24 @@ what names us. Each step decides in `core`; the order stands here and nowhere el
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.core import problem
+from proxy.core.caching import status
+from proxy.core.caching.serving import annotate
 from proxy.core.exchange import Exchange
-from proxy.core.failure import APIError, of_status
+from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Upstream
 from proxy.core.resilience import wait
+from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
 
 # Said by us alone; an upstream that is such a proxy itself has said its own to us, not to the caller.
 _OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error"})
+_ERROR = frozenset({"leeward-error"})
 
 
 class Pipeline:
@@ -46,6 +52,8 @@ class Pipeline:
         response = await self._caching.answer(onward, route, exchange, fetch)
         if of_status(response.status) is not None:
             response = await self._told(response, route, request, exchange)
+        else:
+            response = replace(response, headers=response.headers.without(_ERROR))
         return signed(response, exchange)
 
     async def _told(self, response: Response, route: Route, request: Request, exchange: Exchange) -> Response:
@@ -57,19 +65,20 @@ class Pipeline:
         translated = route.errors is ErrorMode.TRANSLATE or problem.preferred(
             request.headers.joined("accept")
         )
+        told_wait = wait.told(response.headers, self._clock.wall())
         if not translated:
-            headers = response.headers.without(_OURS).plus(("Leeward-Error", failure_class.code))
-            return Response(
-                status=response.status, reason=response.reason, headers=headers, body=response.body
-            )
+            facts = UpstreamFacts(name=route.name, status=response.status)
+            failure = failure_class(retry_after=told_wait, upstream=facts)
+            return replace(response, headers=problem.annotated(response.headers, failure))
         body = await _at_most(response, problem.MOST_READ)
         told = problem.upstream_failure(
             name=route.name,
             status=response.status,
             headers=response.headers,
             body=body,
-            retry_after=wait.told(response.headers, self._clock.wall()),
+            retry_after=told_wait,
             mask=route.injector.mask,
+            repeatable=should_retry(response.headers),
         )
         if told is None:
             return response
@@ -111,12 +120,14 @@ def failed(failure: APIError, request_method: str, exchange: Exchange) -> Respon
     """A failure of our own as a response."""
     exchange.error = failure
     exchange.code = failure.code
-    return signed(
-        problem.response(
-            failure, method=request_method, request_id=exchange.id, attempts=len(exchange.attempts)
-        ),
-        exchange,
+    if failure.upstream is None and exchange.route:
+        failure.upstream = UpstreamFacts(name=exchange.route)
+    response = problem.response(
+        failure, method=request_method, request_id=exchange.id, attempts=len(exchange.attempts)
     )
+    if exchange.reason is not None:
+        response = annotate(response, status.failed(exchange.reason))
+    return signed(response, exchange)
 
 
 def signed(response: Response, exchange: Exchange) -> Response:

@@ -148,7 +148,9 @@ async def _opened(connector: Connector, dial: Dial, call: Call, total: float) ->
             raise translate(error, place=dial.place, sent=False) from None
         if now + limit >= total:
             raise DeadlineExceededError(f"No connection to {dial.place} in the time left.") from None
-        raise ConnectError(f"No connection to {dial.place} within {limit:g} s.") from None
+        raise ConnectError(
+            f"No connection to {dial.place} within {limit:g} s.", proxy_status="connection_timeout"
+        ) from None
 
 
 class _Talk:

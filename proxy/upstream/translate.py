@@ -25,24 +25,55 @@ from aiohttp.http_exceptions import HttpProcessingError
 from proxy.core.failure import APIError, ConnectError, UpstreamProtocolError, UpstreamTimeoutError
 from proxy.upstream.connector import DeniedAddressError
 
-# The first row that fits decides. `{place}` is host:port, `{cause}` what the machine says.
-_TABLE: tuple[tuple[type[BaseException], type[APIError], str], ...] = (
-    (DeniedAddressError, ConnectError, "{place} resolves to a link-local or metadata address only."),
-    (ClientConnectorDNSError, ConnectError, "The name of {place} cannot be resolved."),
-    (ClientConnectorCertificateError, ConnectError, "The certificate of {place} is not accepted: {cause}."),
-    (ClientConnectorSSLError, ConnectError, "No TLS connection to {place}: {cause}."),
-    (ClientConnectorError, ConnectError, "No connection to {place}: {cause}."),
-    (InvalidURL, ConnectError, "{place} is not an address that can be dialled."),
-    (ssl.SSLError, ConnectError, "{place} refuses the TLS connection: {cause}."),
-    (TimeoutError, UpstreamTimeoutError, "{place} did not answer in time."),
-    (HttpProcessingError, UpstreamProtocolError, "The answer of {place} cannot be parsed."),
-    (ClientPayloadError, UpstreamProtocolError, "The answer of {place} is cut short."),
-    (ServerDisconnectedError, UpstreamProtocolError, "{place} closed the connection without an answer."),
-    (ClientConnectionError, UpstreamProtocolError, "The connection to {place} broke before the answer."),
-    (ClientError, UpstreamProtocolError, "The answer of {place} is broken."),
-    (OSError, UpstreamProtocolError, "The connection to {place} broke: {cause}."),
+# The first row that fits decides. `{place}` is host:port, `{cause}` what the machine says; last stands the
+# type of RFC 9209 §2.3.
+_TABLE: tuple[tuple[type[BaseException], type[APIError], str, str], ...] = (
+    (
+        DeniedAddressError,
+        ConnectError,
+        "{place} resolves to a link-local or metadata address only.",
+        "destination_ip_prohibited",
+    ),
+    (ClientConnectorDNSError, ConnectError, "The name of {place} cannot be resolved.", "dns_error"),
+    (
+        ClientConnectorCertificateError,
+        ConnectError,
+        "The certificate of {place} is not accepted: {cause}.",
+        "tls_certificate_error",
+    ),
+    (ClientConnectorSSLError, ConnectError, "No TLS connection to {place}: {cause}.", "tls_protocol_error"),
+    (ClientConnectorError, ConnectError, "No connection to {place}: {cause}.", "destination_unavailable"),
+    (InvalidURL, ConnectError, "{place} is not an address that can be dialled.", "destination_unavailable"),
+    (ssl.SSLError, ConnectError, "{place} refuses the TLS connection: {cause}.", "tls_protocol_error"),
+    (TimeoutError, UpstreamTimeoutError, "{place} did not answer in time.", "http_response_timeout"),
+    (
+        HttpProcessingError,
+        UpstreamProtocolError,
+        "The answer of {place} cannot be parsed.",
+        "http_protocol_error",
+    ),
+    (
+        ClientPayloadError,
+        UpstreamProtocolError,
+        "The answer of {place} is cut short.",
+        "http_response_incomplete",
+    ),
+    (
+        ServerDisconnectedError,
+        UpstreamProtocolError,
+        "{place} closed the connection without an answer.",
+        "connection_terminated",
+    ),
+    (
+        ClientConnectionError,
+        UpstreamProtocolError,
+        "The connection to {place} broke before the answer.",
+        "connection_terminated",
+    ),
+    (ClientError, UpstreamProtocolError, "The answer of {place} is broken.", "http_protocol_error"),
+    (OSError, UpstreamProtocolError, "The connection to {place} broke: {cause}.", "connection_terminated"),
     # What aiohttp's stream says once its connection is gone.
-    (RuntimeError, UpstreamProtocolError, "The connection to {place} is closed."),
+    (RuntimeError, UpstreamProtocolError, "The connection to {place} is closed.", "connection_terminated"),
 )
 
 LIBRARY_ERRORS = (ClientError, HttpProcessingError, OSError, TimeoutError, RuntimeError)
@@ -51,11 +82,16 @@ LIBRARY_ERRORS = (ClientError, HttpProcessingError, OSError, TimeoutError, Runti
 def translate(error: BaseException, *, place: str, sent: bool) -> APIError:
     """The failure for an exception of `LIBRARY_ERRORS`; `sent` where a byte may have gone out."""
     root = _root(error)
-    for kind, listed, text in _TABLE:
+    for kind, listed, text, type_ in _TABLE:
         if isinstance(error, kind) or isinstance(root, kind):
             failure = ConnectError if listed is UpstreamProtocolError and not sent else listed
             detail = text.format(place=place, cause=_cause(root))
-            return failure(detail, sent=sent and failure is not ConnectError)
+            refused = failure is ConnectError and isinstance(root, ConnectionRefusedError)
+            return failure(
+                detail,
+                sent=sent and failure is not ConnectError,
+                proxy_status="connection_refused" if refused else type_,
+            )
     raise error
 
 

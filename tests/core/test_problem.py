@@ -239,3 +239,37 @@ def test_no_shape_breaks_the_telling(shape):
     failure, _ = told(500, json.dumps(shape).encode())
     assert isinstance(failure.detail, str)
     assert failure.detail
+
+
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_no_json_is_shown_as_text(word):
+    body = b'{"message": ' + word + b"}"
+    failure, original = told(400, body)
+    assert original == body.decode()
+    json.dumps(problem.document(failure, method="GET", request_id="r", original=original), allow_nan=False)
+
+
+@pytest.mark.parametrize("body", ["é" * 60_000, json.dumps({"message": "é" * 38_000}, ensure_ascii=False)])
+def test_original_is_bounded_in_bytes(body):
+    _, original = told(400, body.encode())
+    assert 65_000 < len(original.encode()) <= problem.MOST_ORIGINAL
+
+
+@pytest.mark.parametrize(("word", "retryable"), [(True, True), (False, False), (None, True)])
+def test_the_upstream_s_own_word_on_repeating_counts(word, retryable):
+    failure, _ = problem.upstream_failure(
+        name="up", status=429, headers=Headers(), body=b"", retry_after=None, mask=str, repeatable=word
+    )
+    assert problem.document(failure, method="POST", request_id="r")["retryable"] is retryable
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_what_repeating_does_not_change(status):
+    assert problem.retryable(told(status)[0], "GET") is False
+
+
+def test_a_known_wait_is_told_in_a_field_too():
+    failure = f.RateLimitError(retry_after=29.1, upstream=f.UpstreamFacts(name="u", status=429))
+    assert problem.annotated(Headers(), failure).get("retry-after") == "30"
+    kept = problem.annotated(Headers.of(("Retry-After", "Sun, 22 Nov 2026 00:00:00 GMT")), failure)
+    assert kept.all("retry-after") == ["Sun, 22 Nov 2026 00:00:00 GMT"]

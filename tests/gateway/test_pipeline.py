@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from proxy.core.exchange import Attempt, Exchange
-from proxy.core.failure import NoRouteError, RateLimitError, UpstreamProtocolError
+from proxy.core.failure import ConnectError, NoRouteError, RateLimitError, UpstreamProtocolError
 from proxy.core.message import Headers, Request, Response, Whole
+from proxy.core.reason import Reason
 from proxy.core.routing import ErrorMode, Table
 from proxy.gateway.pipeline import Pipeline, failed
 from tests.core.test_routing import NoCredential, route
@@ -187,3 +188,32 @@ async def test_a_failure_of_our_own():
     assert response.headers.get("retry-after") == "2"
     assert response.headers.get("x-request-id") == "ID"
     assert record.code == "rate_limited"
+
+
+async def test_a_failure_of_our_own_names_its_upstream_and_what_the_cache_did():
+    record = exchange()
+    record.route = "up"
+    record.reason = Reason.URI_MISS
+    response = failed(ConnectError("no way"), "GET", record)
+    document = json.loads(await body_of(response))
+    assert document["upstream"] == {"name": "up", "status": None, "code": None, "request_id": None}
+    assert response.headers.get("cache-status") == "leeward; fwd=uri-miss"
+    assert response.headers.get("proxy-status") == "leeward; error=destination_unavailable"
+    assert "original" not in document
+
+
+async def test_an_upstream_cannot_speak_of_our_errors():
+    response, _ = await through(Says(answered(200, b"fine", ("Leeward-Error", "fake"))))
+    assert "leeward-error" not in response.headers
+
+
+async def test_an_upstream_that_says_no_more_is_believed():
+    response, _ = await through(Says(answered(500, b"{}", ("X-Should-Retry", "false"))))
+    assert json.loads(await body_of(response))["retryable"] is False
+
+
+async def test_annotate_tells_a_known_wait():
+    said = answered(429, b"slow", ("Retry-After-Ms", "30000"))
+    response, _ = await through(Says(said), errors=ErrorMode.ANNOTATE)
+    assert response.headers.all("retry-after") == ["30"]
+    assert "proxy-status" not in response.headers

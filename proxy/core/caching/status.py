@@ -5,6 +5,8 @@ Cache-Status is appended as a line of its own, so the list that the upstream's c
 
 from __future__ import annotations
 
+import math
+
 from proxy.core.reason import Reason
 
 NAME = "Cache-Status"
@@ -60,6 +62,19 @@ def forwarded(
     return "; ".join(parts)
 
 
+def failed(reason: Reason) -> str:
+    """No answer was to be had, neither from the store nor from the upstream."""
+    match reason:
+        case Reason.ONLY_IF_CACHED:
+            return f"{_WHO}; detail={reason}"
+        case Reason.COALESCED:
+            return f"{_WHO}; fwd=miss; collapsed"
+        case _:
+            return forwarded(reason)
+
+
 def _whole(ttl: float) -> int:
-    # An sf-integer has at most 15 digits; towards zero would call a stale answer fresh.
-    return max(-(10**15) + 1, min(10**15 - 1, int(ttl // 1)))
+    # Age counts whole seconds down, so what is left counts up, and both make the lifetime; but rounding
+    # must not call a stale answer fresh. An sf-integer has at most 15 digits.
+    whole = math.ceil(min(ttl, 1e15)) if ttl > 0 else math.floor(max(ttl, -1e15))
+    return max(-(10**15) + 1, min(10**15 - 1, whole))

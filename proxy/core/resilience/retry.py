@@ -79,6 +79,15 @@ _OF_FAILURE: dict[type[APIError], Reason] = {
 }
 
 
+def should_retry(headers: Headers) -> bool | None:
+    """The upstream's own word on sending the request again; None where it gives none."""
+    match _said(headers):
+        case _Verdict.SILENT:
+            return None
+        case verdict:
+            return verdict is _Verdict.YES
+
+
 def _said(headers: Headers) -> _Verdict:
     text = headers.get("x-should-retry") or headers.get("stripe-should-retry") or ""
     try:

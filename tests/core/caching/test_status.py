@@ -1,11 +1,13 @@
 import pytest
 
-from proxy.core.caching.status import forwarded, hit
+from proxy.core.caching.status import failed, forwarded, hit
 from proxy.core.reason import Reason
 
 
 def test_hits() -> None:
-    assert hit(57.9) == "leeward; hit; ttl=57"
+    assert hit(57.0) == "leeward; hit; ttl=57"
+    assert hit(57.1) == "leeward; hit; ttl=58"  # with Age: 2 of a minute
+    assert hit(0.0) == "leeward; hit; ttl=0"
     assert hit(-0.1, Reason.MAX_STALE) == "leeward; hit; ttl=-1; detail=max-stale"
     assert hit(1e30) == "leeward; hit; ttl=999999999999999"
 
@@ -46,3 +48,16 @@ def test_forwarded(line: str, told: str) -> None:
 def test_every_reason_can_be_told(reason: Reason) -> None:
     assert forwarded(reason).startswith("leeward; fwd=")
     assert reason.sentence
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        (Reason.ONLY_IF_CACHED, "leeward; detail=only-if-cached"),
+        (Reason.URI_MISS, "leeward; fwd=uri-miss"),
+        (Reason.COALESCED, "leeward; fwd=miss; collapsed"),
+        (Reason.CACHE_OFF, "leeward; fwd=bypass; detail=cache-off"),
+    ],
+)
+def test_no_answer_at_all(reason: Reason, line: str) -> None:
+    assert failed(reason) == line
