@@ -1,4 +1,4 @@
-# The image holds a Python, Leeward and its dependencies in the versions of requirements.lock, and no tools.
+# The image holds a Python, Leeward and its dependencies in the versions of requirements.lock, no pip and no compiler.
 #   docker build -t leeward .
 #   docker run --read-only --cap-drop ALL -p 127.0.0.1:8080:8080 leeward run --upstream https://api.example.com
 
@@ -14,6 +14,9 @@ RUN /opt/leeward/bin/pip install -c requirements.lock . \
  && /opt/leeward/bin/python -m pip uninstall -q -y pip
 
 FROM python:3.13-slim
+# The base image has a pip of its own, and the means to make another.
+RUN python -m pip uninstall -q -y --root-user-action=ignore pip \
+ && rm -r /usr/local/lib/python3.*/ensurepip
 COPY --from=build /opt/leeward /opt/leeward
 ENV PATH=/opt/leeward/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -28,7 +31,8 @@ WORKDIR /etc/leeward
 USER 10001:10001
 EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD ["python", "-c", "import http.client, os, sys; port = os.environ.get('LEEWARD_SERVER__ADMIN', ':9464').rpartition(':')[2]; call = http.client.HTTPConnection('127.0.0.1', int(port), timeout=2); call.request('GET', '/healthz'); sys.exit(call.getresponse().status != 200)"]
+# Asks where the environment or the mounted file says, a Unix socket too. What is given after `run` it does not know.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=5s --retries=3 \
+    CMD ["leeward", "wait", "--alive", "--timeout", "3s"]
 ENTRYPOINT ["leeward"]
 CMD ["run"]

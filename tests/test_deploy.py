@@ -43,11 +43,13 @@ def environment() -> dict[str, str]:
     return dict(pair.split("=", 1) for word, rest in final_stage() if word == "ENV" for pair in rest.split())
 
 
-def test_the_final_image_holds_no_tools() -> None:
+def test_the_final_image_holds_no_pip_and_no_compiler() -> None:
     stage = final_stage()
     assert [word for word, _ in instructions()].count("FROM") == 2
-    assert stage[0][1].endswith("-slim")
-    assert "RUN" not in {word for word, _ in stage}
+    assert stage[0][1].endswith("-slim")  # python's image without a compiler; its pip goes first of all
+    assert [word for word, _ in stage].index("RUN") == 1
+    (run,) = [rest for word, rest in stage if word == "RUN"]
+    assert re.fullmatch(r"python -m pip uninstall .*pip +&& rm -r /usr/local/lib/python3\.\*/ensurepip", run)
     copied = [rest for word, rest in stage if word in {"COPY", "ADD"}]
     assert copied == ["--from=build /opt/leeward /opt/leeward"]
     assert any("pip uninstall" in rest for word, rest in instructions() if word == "RUN")
@@ -86,21 +88,30 @@ def test_what_is_sent_to_the_build_is_listed() -> None:
     assert wanted == {line.removeprefix("!") for line in lines if line.startswith("!")}
 
 
-def test_the_health_check_tells_a_living_process_from_none(tmp_path: Path) -> None:
-    command = [sys.executable, *healthcheck()[1:]]
-    assert healthcheck()[0] == "python"
+@pytest.mark.parametrize("place", ["environment", "mounted file", "unix socket"])
+def test_the_health_check_tells_a_living_process_from_none(place: str, tmp_path: Path) -> None:
+    """Run as the engine runs it: in WORKDIR, where the file is mounted, with the container's environment."""
     port = free_port()
-    env = {**os.environ, "LEEWARD_SERVER__ADMIN": f"127.0.0.1:{port}"}
-    nobody = subprocess.run(command, env=env, capture_output=True, timeout=20, check=False)
-    assert nobody.returncode == 1
-    config = {
-        "server": {"admin": f"127.0.0.1:{port}"},
-        "upstreams": {"api": {"base_url": "http://127.0.0.1:9", "prefix": "/"}},
-    }
-    running = Leeward.of(config, tmp_path)
+    admin = "unix:" + str(tmp_path / "admin") if place == "unix socket" else f"127.0.0.1:{port}"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("LEEWARD_")} | {"PYTHONPATH": str(ROOT)}
+    if place == "environment":
+        env["LEEWARD_SERVER__ADMIN"] = admin
+
+    def check() -> int:
+        assert healthcheck()[0] == "leeward"
+        command = [sys.executable, "-m", "proxy", *healthcheck()[1:]]
+        return subprocess.run(
+            command, env=env, cwd=tmp_path, capture_output=True, timeout=20, check=False
+        ).returncode
+
+    config = {"upstreams": {"api": {"base_url": "http://127.0.0.1:9", "prefix": "/"}}}
+    server = {"listen": f"127.0.0.1:{free_port()}"} | ({} if place == "environment" else {"admin": admin})
+    (tmp_path / "leeward.yaml").write_text(yaml.safe_dump({"server": server, **config}))
+    assert check() == 1
+    running = Leeward(["run"], tmp_path, env=env)
     try:
-        healthy = subprocess.run(command, env=env, capture_output=True, timeout=20, check=False)
-        assert healthy.returncode == 0, healthy.stderr
+        running.expect(server["listen"], f"127.0.0.1:{port}" if place != "unix socket" else server["listen"])
+        assert check() == 0
     finally:
         assert running.stop() == 0
 
@@ -132,6 +143,13 @@ def test_secrets_come_as_files(compose: Compose) -> None:
     config = (ROOT / "deploy" / compose["configs"]["leeward"]["file"]).read_text()
     for name in compose["secrets"]:
         assert f"{{file: /run/secrets/{name}}}" in config
+
+
+def test_a_secret_that_is_made_here_is_not_committed(compose: Compose) -> None:
+    ignored = (ROOT / ".gitignore").read_text().split()
+    for secret in compose["secrets"].values():
+        place = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", secret["file"])
+        assert (ROOT / "deploy" / place).relative_to(ROOT).as_posix() in ignored
 
 
 def test_there_is_time_to_drain(compose: Compose) -> None:

@@ -34,6 +34,9 @@ def wait(
         Path | None,
         typer.Option(help="YAML file that names the admin address. Default: as leeward run.", metavar="FILE"),
     ] = None,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Ask whether it lives, even while it drains: for health checks.")
+    ] = False,
     timeout: Annotated[str, typer.Option(help="How long to wait.", metavar="DURATION")] = "30s",
 ) -> int:
     """Wait until a running proxy is ready to serve: exits 0 then, 1 when the time is over.
@@ -50,7 +53,7 @@ def wait(
     said = "no answer"
     while True:
         left = end - time.monotonic()
-        status = _status(where, max(0.05, min(left, _ONE_TRY)))
+        status = _status(where, "/healthz" if alive else "/readyz", max(0.05, min(left, _ONE_TRY)))
         if status == HTTPStatus.OK:
             return 0
         said = "no answer" if status is None else f"status {status}"
@@ -74,11 +77,11 @@ def _configured(environ: Mapping[str, str], config: Path | None) -> Address:
     return _USUAL if written is None else address(written)
 
 
-def _status(where: Address, patience: float) -> int | None:
-    """The status of GET /readyz; None where there is no answer within `patience` seconds."""
+def _status(where: Address, path: str, patience: float) -> int | None:
+    """The status of GET `path`; None where there is no answer within `patience` seconds."""
     connection = _UnixConnection(where.path, patience) if where.path is not None else _tcp(where, patience)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None

@@ -79,6 +79,13 @@ def test_it_asks_until_ready(admin: Callable[..., Admin]) -> None:
     assert server.heads[0].startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
+def test_alive_is_asked_elsewhere(admin: Callable[..., Admin]) -> None:
+    listener, port = tcp()
+    server = admin(listener, 200)
+    assert wait("--alive", "--admin", f"127.0.0.1:{port}") == 0
+    assert server.heads[0].startswith(b"GET /healthz HTTP/1.1\r\n")
+
+
 def test_over_a_unix_socket(admin: Callable[..., Admin], tmp_path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "admin.sock"))
