@@ -49,8 +49,8 @@ def opening(calls: int, mood: Mood) -> RenderableType:
         ("through Leeward", "green"),
         ".\n",
         # Said, since it is what such a day needs, and not the default.
-        f"Leeward's settings for it: {ATTEMPTS} attempts, "
-        f"retries up to {RATIO:.0%} of the calls (20% is the default).",
+        f"Leeward is set for it: {ATTEMPTS} attempts, retries up to {RATIO:.0%} or {PER_SECOND}/s "
+        "(default: 3 attempts, 20% or 2/s).",
     )
 
 

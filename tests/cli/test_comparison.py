@@ -125,4 +125,4 @@ def test_a_429_that_several_callers_shared_is_one_of_the_apis() -> None:
 
 
 def test_the_settings_that_such_a_day_needs_are_told() -> None:
-    assert "6 attempts, retries up to 60% of the calls" in "\n".join(shown())
+    assert "6 attempts, retries up to 60% or 10/s" in "\n".join(shown())
