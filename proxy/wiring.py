@@ -70,6 +70,7 @@ class Runtime:
     store: MemoryStore
     session: Session
     refresh: Refresh
+    mask: Callable[[str], str]
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     _watch: asyncio.Task[None] | None = field(default=None)
@@ -145,6 +146,7 @@ async def build(settings: Settings) -> Runtime:
         session=session,
         refresh=refresh,
         explain=explain,
+        mask=mask,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
@@ -170,7 +172,9 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             forwarded=said.forwarded,
             timeouts=said.timeout.timeouts(),
             retry=said.retry.policy(),
-            cache=said.cache.policy(max_entry_bytes=settings.cache.max_entry_bytes),
+            cache=said.cache.policy(
+                max_entry_bytes=settings.cache.max_entry_bytes, tag_headers=settings.cache.tag_headers
+            ),
             errors=said.errors,
             rules=rules,
         )

@@ -17,10 +17,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from proxy.admin.guard import Guard, Local
+from proxy.admin.stored import UnclearError, meant, purge
+from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError
 
-MOST_REQUESTS = 1000
-_USUAL_REQUESTS = 100
+MOST_ROWS = 1000
+_USUAL_ROWS = 100
 _MOST_BODY = 64 * 1024  # bytes
 _LOGGER = logging.getLogger("leeward.admin")
 
@@ -44,11 +46,11 @@ _PAGE = {
     "/dashboard.css": ((_FOLDER / "dashboard.css").read_bytes(), "text/css"),
     "/dashboard.js": ((_FOLDER / "dashboard.js").read_bytes(), "text/javascript"),
 }
-_LATER = ("/api/v1/cache", "/api/v1/reload")
+_LATER = ("/api/v1/reload",)
 
 
 class UnknownUpstreamError(Exception):
-    """`purge` raises it for a name that no upstream has."""
+    """`cache` and `purge` raise it for a name that no upstream has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +58,18 @@ class Sources:
     """What the endpoints read and turn.
 
     `exposition` takes an Accept and gives the page with its Content-Type; `readiness` says whether new
-    requests are served, with details; `requests` takes a limit and answers newest first; `purge` takes an
-    upstream's name, or None for all, and says how many entries went; `explain` takes a method and a path and
-    raises NoRouteError or BadRequestError; `drain` begins the drain and returns.
+    requests are served, with details; `requests` takes a limit and answers newest first; `cache` lists at
+    most so many entries of those that a purge would mean; `purge` says how many entries went; `explain`
+    takes a method and a path and raises NoRouteError or BadRequestError; `drain` begins the drain and
+    returns.
     """
 
     exposition: Callable[[str], tuple[bytes, str]]
     readiness: Callable[[], tuple[bool, Mapping[str, Any]]]
     status: Callable[[], Mapping[str, Any]]
     requests: Callable[[int], list[dict[str, Any]]]
-    purge: Callable[[str | None], Awaitable[int]]
+    cache: Callable[[Purge, int], Awaitable[list[dict[str, Any]]]]
+    purge: Callable[[Purge], Awaitable[int]]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     drain: Callable[[], None]
 
@@ -80,6 +84,7 @@ def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Applicati
     app.router.add_get("/api/v1/status", endpoints.status)
     app.router.add_get("/api/v1/requests", endpoints.requests)
     app.router.add_get("/api/v1/explain", endpoints.explain)
+    app.router.add_get("/api/v1/cache", endpoints.cache)
     app.router.add_post("/api/v1/cache/purge", endpoints.purge)
     app.router.add_post("/api/v1/drain", endpoints.drain)
     for path in _LATER:
@@ -108,10 +113,22 @@ class _Endpoints:
         return _json(self._sources.status())
 
     async def requests(self, request: web.Request) -> web.Response:
-        text = request.query.get("limit", str(_USUAL_REQUESTS))
-        if not (text.isascii() and text.isdigit() and len(text) <= len("1000000")):
+        limit = _limit(request)
+        if limit is None:
             return _error(422, "bad_limit", "`limit` is a whole number.")
-        return _json({"requests": self._sources.requests(min(int(text), MOST_REQUESTS))})
+        return _json({"requests": self._sources.requests(limit)})
+
+    async def cache(self, request: web.Request) -> web.Response:
+        limit = _limit(request)
+        if limit is None:
+            return _error(422, "bad_limit", "`limit` is a whole number.")
+        try:
+            asked = meant({name: value for name, value in request.query.items() if value})
+            return _json({"entries": await self._sources.cache(asked, limit)})
+        except UnclearError as error:
+            return _error(422, "bad_filter", str(error))
+        except UnknownUpstreamError:
+            return _error(404, "unknown_upstream", "No upstream has this name.")
 
     async def explain(self, request: web.Request) -> web.Response:
         path = request.query.get("path", "")
@@ -131,17 +148,10 @@ class _Endpoints:
         asked = await _object(request)
         if isinstance(asked, web.Response):
             return asked
-        match asked:
-            case {"path": _} | {"tag": _}:
-                return _error(422, "not_supported", "Purging by `path` or `tag` is not in this version.")
-            case {"all": True, **others} if not others:
-                upstream = None
-            case {"upstream": str(name), **others} if name and not others:
-                upstream = name
-            case _:
-                return _error(422, "bad_purge", 'Send {"all": true} or {"upstream": "its name"}.')
         try:
-            return _json({"purged": await self._sources.purge(upstream)})
+            return _json({"purged": await self._sources.purge(purge(asked))})
+        except UnclearError as error:
+            return _error(422, "bad_purge", str(error))
         except UnknownUpstreamError:
             return _error(404, "unknown_upstream", "No upstream has this name.")
 
@@ -193,6 +203,12 @@ def _answering(guard: Guard) -> Any:
             return _error(500, "internal", "Something failed inside the proxy; its log says what.")
 
     return answer
+
+
+def _limit(request: web.Request) -> int | None:
+    text = request.query.get("limit", str(_USUAL_ROWS))
+    whole = text.isascii() and text.isdigit() and len(text) <= len("1000000")
+    return min(int(text), MOST_ROWS) if whole else None
 
 
 def _local(request: web.Request) -> Local | None:

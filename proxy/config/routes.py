@@ -7,6 +7,7 @@ above `config` sees a pydantic model of a policy.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,6 +16,7 @@ from proxy.config.addresses import BaseUrls, HostName, Prefix
 from proxy.config.credentials import Auth, FieldName, NoCredential
 from proxy.config.units import Duration, Size
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
+from proxy.core.caching.tags import FIELDS
 from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import ErrorMode, Match, Timeouts
@@ -179,8 +181,8 @@ class CacheSettings(Section):
     store_set_cookie: bool = False
     key: KeySettings = KeySettings()
 
-    def policy(self, *, max_entry_bytes: int) -> CachePolicy:
-        """`max_entry_bytes` is the whole cache's setting, in bytes."""
+    def policy(self, *, max_entry_bytes: int, tag_headers: Iterable[str] = FIELDS) -> CachePolicy:
+        """Both are the whole cache's settings; `max_entry_bytes` is in bytes."""
         return CachePolicy(
             enabled=self.enabled,
             scope=self.scope,
@@ -197,6 +199,7 @@ class CacheSettings(Section):
                 ignore_body_fields=tuple(self.key.ignore_body_fields),
             ),
             max_entry_bytes=max_entry_bytes,
+            tag_headers=tuple(name.lower() for name in tag_headers),
         )
 
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.addresses import Address, ListenAddress
-from proxy.config.credentials import secrets_of
+from proxy.config.credentials import FieldName, secrets_of
 from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
 from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
@@ -64,6 +64,7 @@ class StoreSettings(Section):
     store: Annotated[str, BeforeValidator(_memory_only), WithJsonSchema({"const": "memory://"})] = "memory://"
     max_bytes: Size = 256 * MIB
     max_entry_bytes: Size = 8 * MIB
+    tag_headers: list[FieldName] = Field(default_factory=lambda: ["Cache-Tag", "Surrogate-Key", "xkey"])
 
 
 class LogSettings(Section):

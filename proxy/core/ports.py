@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.core.caching.entry import Entry
     from proxy.core.caching.key import Key
+    from proxy.core.caching.purge import Purge
     from proxy.core.exchange import Attempt, Exchange
     from proxy.core.message import Request, Response
     from proxy.core.routing import Route
@@ -29,6 +31,15 @@ class Chance(Protocol):
     def __call__(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One stored answer, as a listing shows it. `uses` counts the look-ups that found its key."""
+
+    key: Key
+    entry: Entry
+    uses: int
+
+
 class Store(Protocol):
     """Where entries are kept. Every failure of a store is a miss; none reaches a caller."""
 
@@ -44,8 +55,11 @@ class Store(Protocol):
     async def drop_place(self, place: bytes) -> int:
         """Removes what is kept for a resource under every key (any identity); how many went."""
 
-    async def clear(self) -> int:
-        """Removes everything; how many entries went."""
+    async def purge(self, what: Purge) -> int:
+        """Removes what is meant; how many entries went."""
+
+    async def kept(self, what: Purge, limit: int) -> Sequence[Kept]:
+        """At most so many of those that such a purge would remove, the last to come first."""
 
     def usage(self) -> tuple[int, int]:
         """(entries, bytes) kept, bookkeeping counted."""

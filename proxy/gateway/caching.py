@@ -16,6 +16,7 @@ from proxy.core.caching import directives, invalidation, status, validation, var
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass, identify
 from proxy.core.caching.outage import stand_in
+from proxy.core.caching.purge import Purge
 from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
@@ -110,14 +111,10 @@ class Caching:
         self._flights.doom(place)
         return await self._store.drop_place(place)
 
-    async def clear(self) -> int:
-        """Drops everything, also what is on its way; how many entries went."""
-        self.doom()
-        return await self._store.clear()
-
-    def doom(self, upstream: str | None = None) -> None:
-        """What is on its way into the store, for one upstream or for all, is not kept: it was purged."""
-        self._flights.doom_all(upstream)
+    async def purge(self, what: Purge) -> int:
+        """Drops what is kept or on its way and meant by it; how many entries went."""
+        self._flights.purge(what)
+        return await self._store.purge(what)
 
     async def _pass(
         self, request: Request, route: Route, exchange: Exchange, fetch: Fetch, reason: Reason
@@ -217,7 +214,8 @@ class Caching:
         return await self._fetching.lead(call, flight, decision)
 
     def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
-        return self._flights.open(id_, call.key.place, upstream=call.key.upstream, shared=shared)
+        key = call.key
+        return self._flights.open(id_, key.place, upstream=key.upstream, target=key.target, shared=shared)
 
     def _stand_in(self, call: Call, decision: Miss | Revalidate, error: APIError) -> Response:
         """What is stored instead of a failure. Raises the failure where it may not."""

@@ -216,7 +216,8 @@ class Fetching:
     ) -> Reader:
         async def kept(content: bytes) -> None:
             keepable = ranges.joined(stored, entry.holding(content))
-            if keepable is not None:
+            # Bytes of what was purged meanwhile may be in it.
+            if keepable is not None and (stored is None or flight.keeps(stored)):
                 await self._keep(call.key, flight, keepable)
 
         def ended() -> None:
@@ -233,9 +234,9 @@ class Fetching:
         return reader
 
     async def _keep(self, key: Key, flight: Flight, entry: Entry) -> None:
-        if not flight.doomed():
+        if flight.keeps(entry):
             await self._store.keep(key, entry)
-            if flight.doomed():  # while it was being stored
+            if not flight.keeps(entry):  # since it began to be stored
                 await self._store.drop(key)
 
     async def _told(
@@ -289,7 +290,7 @@ class Fetching:
         """Fetches behind the caller's back what it was just served stale, once for all."""
         if self._refresh.closed or call.request.method == "HEAD" or self._flights.find(id_) is not None:
             return
-        flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream)
+        flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream, target=call.key.target)
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
         decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason)

@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.core.caching.entry import Entry
+from proxy.core.caching.purge import Purge
 from proxy.core.failure import APIError
 from proxy.gateway.fill import Fill, Reader
 
 _FAILURES_SHARED = 2
+_MOST_PURGED = 64  # tags that one flight is told of; beyond, it is as if its own were among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +76,25 @@ class Flight:
         "_failures",
         "_fill",
         "_flights",
+        "_purged",
         "_waiting",
         "id",
         "place",
         "shared",
+        "target",
         "upstream",
     )
 
-    def __init__(self, flights: Flights, id_: bytes, place: bytes, *, upstream: str, shared: bool) -> None:
+    def __init__(
+        self, flights: Flights, id_: bytes, place: bytes, *, upstream: str, target: str, shared: bool
+    ) -> None:
         self.id = id_
         self.shared = shared
         self.place = place
         self.upstream = upstream
+        self.target = target
         self._doomed = False
+        self._purged: set[str] = set()  # tags
         self._flights = flights
         self._waiting: dict[asyncio.Future[Outcome], None] = {}
         self._failures = 0
@@ -133,6 +141,7 @@ class Flight:
     def land(self, entry: Entry, fill: Fill) -> None:
         """The head is here; everybody who waits gets a reader, and so does who comes while it fills."""
         self._entry, self._fill = entry, fill
+        self._doomed = not self.keeps(entry)
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(Joined(entry=entry, reader=fill.reader()))
@@ -143,6 +152,8 @@ class Flight:
     def confirm(self, entry: Entry) -> None:
         """What was stored is right. The flight stays open until it is closed."""
         self._confirmed = Confirmed(entry=entry)
+        self._entry = entry
+        self._doomed = not self.keeps(entry)
         self._settle(self._confirmed)
 
     def doom(self) -> None:
@@ -151,9 +162,25 @@ class Flight:
         if self._fill is not None:
             self._fill.slide()
 
+    def purge(self, tag: str) -> bool:
+        """All that has this tag has been purged; whether that means what is fetched here.
+
+        Before the head is here it may.
+        """
+        self._purged.add(tag)
+        if self._entry is not None and tag not in self._entry.tags:
+            return False
+        if self._entry is not None or len(self._purged) > _MOST_PURGED:
+            self.doom()
+        return True
+
     def doomed(self) -> bool:
         """Whether its resource was changed meanwhile: nobody new may join, nothing of it is kept."""
         return self._doomed
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether this, which it fetched, may be kept: neither changed nor purged meanwhile."""
+        return not self._doomed and self._purged.isdisjoint(entry.tags)
 
     def _landed(self) -> Outcome | None:
         if self._confirmed is not None:
@@ -193,9 +220,11 @@ class Flights:
         """The flight that a newcomer may join."""
         return self._joinable.get(id_)
 
-    def open(self, id_: bytes, place: bytes, *, upstream: str = "", shared: bool = True) -> Flight:
+    def open(
+        self, id_: bytes, place: bytes, *, upstream: str = "", target: str = "", shared: bool = True
+    ) -> Flight:
         """A new flight, led by who opens it; one that is not `shared` is only for its leader."""
-        flight = Flight(self, id_, place, upstream=upstream, shared=shared)
+        flight = Flight(self, id_, place, upstream=upstream, target=target, shared=shared)
         if shared:
             self._joinable[id_] = flight
         self._places.setdefault(place, set()).add(flight)
@@ -216,10 +245,16 @@ class Flights:
         """A resource has changed: what is on the way for it may be from before."""
         self._doom(self._places.get(place, ()))
 
-    def doom_all(self, upstream: str | None = None) -> None:
-        """Everything has been purged, of one upstream or of all."""
+    def purge(self, what: Purge) -> None:
+        """What is on the way and meant by it is not kept, and nobody new joins what may be meant."""
         for there in tuple(self._places.values()):
-            self._doom([flight for flight in there if upstream is None or flight.upstream == upstream])
+            meant = [flight for flight in there if what.reaches(flight.upstream, flight.target)]
+            if what.tag is None:
+                self._doom(meant)
+            else:
+                for flight in meant:
+                    if flight.purge(what.tag):
+                        self._unlist(flight)
 
     def _doom(self, flights: Iterable[Flight]) -> None:
         for flight in tuple(flights):

@@ -18,8 +18,10 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin.api import Sources, UnknownUpstreamError, application
 from proxy.admin.status import snapshot
+from proxy.admin.stored import shown
 from proxy.config.certificates import for_callers
 from proxy.config.settings import Settings
+from proxy.core.caching.purge import Purge
 from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
 from proxy.server.connection import Connections
@@ -120,13 +122,18 @@ class Worker:
             draining = self._stop.is_set()
             return not draining, {"draining": draining}
 
-        async def purge(upstream: str | None) -> int:
-            if upstream is None:
-                return await runtime.caching.clear()
-            if upstream not in routes:
-                raise UnknownUpstreamError(upstream)
-            runtime.caching.doom(upstream)
-            return await runtime.store.drop_upstream(upstream)
+        def known(what: Purge) -> Purge:
+            if what.upstream is not None and what.upstream not in routes:
+                raise UnknownUpstreamError(what.upstream)
+            return what
+
+        async def cache(what: Purge, limit: int) -> list[dict[str, Any]]:
+            found = await runtime.store.kept(known(what), limit)
+            now = runtime.clock.now()
+            return [shown(kept, now, runtime.mask) for kept in found]
+
+        async def purge(what: Purge) -> int:
+            return await runtime.caching.purge(known(what))
 
         return Sources(
             exposition=runtime.metrics.exposition,
@@ -141,6 +148,7 @@ class Worker:
                 capacity={"memory": self._settings.cache.max_bytes},
             ),
             requests=runtime.recent.latest,
+            cache=cache,
             purge=purge,
             explain=runtime.explain,
             drain=self.drain,

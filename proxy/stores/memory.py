@@ -1,31 +1,35 @@
 """How are entries kept in this process, within a number of bytes?
 
-What was used least recently goes first. Every operation but `clear` costs the same however much is kept:
-a place's entries are found by an index, and room is made one shelf at a time. Bytes are counted with
-what the interpreter itself needs for them.
+Every operation but a purge and a listing costs the same however much is kept: places and tags have an
+index, `eviction` says what goes when room is needed, and a use is a number counted up. What looks at every
+key lets others have a turn. Bytes are counted with what the interpreter itself needs for them.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
+from proxy.core.caching.purge import Purge
+from proxy.core.ports import Kept
+from proxy.stores.eviction import Queues, Seat
+from proxy.stores.tags import Tags
 
-# Of one key's bookkeeping here: the shelf, its places in two tables, the key and its digests.
-_SHELF_OVERHEAD = 700
+# Of one key's bookkeeping here: the seat, its places in two tables, the key and its digests.
+_SHELF_OVERHEAD = 800
 _MOST_VARIANTS = 32  # a Vary on something unique to each request must not make one key a cache of its own
+_SLICE = 1000  # keys that are looked at before others have a turn
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Shelf:
     """The variants of one key, newest first."""
 
     key: Key
     entries: tuple[Entry, ...]
-    size: int
 
 
 class MemoryStore:
@@ -36,7 +40,7 @@ class MemoryStore:
     `invalidated` (its resource changed), `purged`.
     """
 
-    __slots__ = ("_bytes", "_count", "_max_bytes", "_max_entry_bytes", "_on_evict", "_places", "_shelves")
+    __slots__ = ("_count", "_max_entry_bytes", "_on_evict", "_places", "_queues", "_room", "_seats", "_tags")
 
     def __init__(
         self,
@@ -45,41 +49,42 @@ class MemoryStore:
         max_entry_bytes: int,
         on_evict: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        self._max_bytes = max_bytes
         self._max_entry_bytes = max_entry_bytes
         self._on_evict = on_evict
-        self._shelves: OrderedDict[bytes, _Shelf] = OrderedDict()
+        self._seats: dict[bytes, Seat[_Shelf]] = {}
+        self._queues: Queues[_Shelf] = Queues(max_bytes)
+        self._room = max_bytes - self._queues.size
         self._places: dict[bytes, set[bytes]] = {}
-        self._bytes = 0
+        self._tags = Tags()
         self._count = 0
 
     def peek(self, key: Key) -> Sequence[Entry]:
         """As `load`, without waiting."""
-        shelf = self._shelves.get(key.primary)
-        if shelf is None:
+        seat = self._seats.get(key.primary)
+        if seat is None:
             return ()
-        self._shelves.move_to_end(key.primary)
-        return shelf.entries
+        seat.uses += 1
+        return seat.value.entries
 
     async def load(self, key: Key) -> Sequence[Entry]:
         return self.peek(key)
 
     async def keep(self, key: Key, entry: Entry) -> bool:
         size = entry.size
-        if size > self._max_entry_bytes or size + _overhead(key) > self._max_bytes:
+        if size > self._max_entry_bytes or size + _overhead(key) > self._room:
             # What it would have replaced is older than what its caller was just told.
             self._remove_variant(key, entry)
             return False
-        shelf = self._shelves.get(key.primary)
-        others = () if shelf is None else tuple(e for e in shelf.entries if not _same_variant(e, entry))
+        seat = self._seats.get(key.primary)
+        others = () if seat is None else tuple(e for e in seat.value.entries if not _same_variant(e, entry))
         entries = (entry, *others)
         if len(entries) > _MOST_VARIANTS:
             entries = entries[:_MOST_VARIANTS]
             self._on_evict("variants")
-        self._put(key, entries)
-        while self._bytes > self._max_bytes:
-            self._make_room(key)
-        return True
+        seat = self._put(key, entries)
+        while self._bytes > self._room:
+            self._make_room(seat)
+        return bool(seat.value.entries)
 
     async def drop(self, key: Key) -> int:
         return self._remove(key.primary, "purged")
@@ -87,75 +92,101 @@ class MemoryStore:
     async def drop_place(self, place: bytes) -> int:
         return sum(self._remove(primary, "invalidated") for primary in tuple(self._places.get(place, ())))
 
-    async def drop_upstream(self, name: str) -> int:
-        """Removes all of one upstream's entries; how many went. Looks at every key: for operators only."""
-        mine = [primary for primary, shelf in self._shelves.items() if shelf.key.upstream == name]
-        return sum(self._remove(primary, "purged") for primary in mine)
-
-    async def clear(self) -> int:
-        gone = self._count
-        self._shelves.clear()
-        self._places.clear()
-        self._bytes = self._count = 0
-        for _ in range(gone):
-            self._on_evict("purged")
+    async def purge(self, what: Purge) -> int:
+        names: Iterable[bytes] = self._seats if what.tag is None else self._tags.find(what.tag)
+        gone = 0
+        for number, name in enumerate(tuple(names), 1):
+            seat = self._seats.get(name)
+            if seat is not None and what.reaches(seat.value.key.upstream, seat.value.key.target):
+                gone += self._shorten(
+                    seat, tuple(e for e in seat.value.entries if not what.means(e)), "purged"
+                )
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         return gone
+
+    async def kept(self, what: Purge, limit: int) -> Sequence[Kept]:
+        found: list[Kept] = []
+        for number, seat in enumerate(tuple(reversed(self._seats.values())), 1):
+            shelf = seat.value
+            if what.reaches(shelf.key.upstream, shelf.key.target):
+                meant = (entry for entry in shelf.entries if what.means(entry))
+                found += (Kept(key=shelf.key, entry=entry, uses=seat.uses) for entry in meant)
+            if len(found) >= limit:
+                break
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        return found[:limit]
 
     def usage(self) -> tuple[int, int]:
         return self._count, self._bytes
 
-    def _put(self, key: Key, entries: tuple[Entry, ...]) -> None:
-        """Makes these the variants of a key, newest first and most recently used."""
-        self._take(key.primary)
+    @property
+    def _bytes(self) -> int:
+        return self._queues.weight + self._tags.size
+
+    def _put(self, key: Key, entries: tuple[Entry, ...]) -> Seat[_Shelf]:
+        """Makes these the variants of a key, newest first."""
         size = _overhead(key) + sum(entry.size for entry in entries)
-        self._shelves[key.primary] = _Shelf(key, entries, size)
-        self._places.setdefault(key.place, set()).add(key.primary)
-        self._bytes += size
-        self._count += len(entries)
+        seat = self._seats.get(key.primary)
+        if seat is None:
+            seat = self._seats[key.primary] = Seat(key.primary, _Shelf(key, ()), size)
+            self._queues.enter(seat)
+            self._places.setdefault(key.place, set()).add(key.primary)
+        else:
+            self._queues.weigh(seat, size)
+        self._change(seat, _Shelf(key, entries))
+        return seat
 
-    def _take(self, primary: bytes) -> _Shelf | None:
-        shelf = self._shelves.pop(primary, None)
-        if shelf is None:
-            return None
-        self._bytes -= shelf.size
-        self._count -= len(shelf.entries)
-        there = self._places[shelf.key.place]
-        there.discard(primary)
-        if not there:
-            del self._places[shelf.key.place]
-        return shelf
+    def _change(self, seat: Seat[_Shelf], to: _Shelf) -> None:
+        before, after = _tags(seat.value.entries), _tags(to.entries)
+        if before or after:
+            self._tags.change(seat.name, before, after)
+        self._count += len(to.entries) - len(seat.value.entries)
+        seat.value = to
 
-    def _make_room(self, newest: Key) -> None:
-        primary = next(iter(self._shelves))
-        if primary != newest.primary:
-            self._remove(primary, "size")
-            return
-        # Only the new one's own key is left: its oldest variant goes.
-        self._put(newest, self._shelves[primary].entries[:-1])
-        self._on_evict("size")
+    def _make_room(self, newest: Seat[_Shelf]) -> None:
+        victim = self._queues.victim(newest)
+        # Where only the new one's own key is left, its oldest variant goes.
+        self._shorten(victim or newest, newest.value.entries[:-1] if victim is None else (), "size")
+
+    def _shorten(self, seat: Seat[_Shelf], left: tuple[Entry, ...], reason: str) -> int:
+        """Leaves only these variants, which are some of those there are; how many went."""
+        gone = len(seat.value.entries) - len(left)
+        key = seat.value.key
+        if gone and left:
+            self._put(key, left)
+        elif gone:
+            self._change(seat, _Shelf(key, ()))
+            self._queues.leave(seat)
+            del self._seats[key.primary]
+            there = self._places[key.place]
+            there.discard(key.primary)
+            if not there:
+                del self._places[key.place]
+        for _ in range(gone):
+            self._on_evict(reason)
+        return gone
 
     def _remove(self, primary: bytes, reason: str) -> int:
-        shelf = self._take(primary)
-        if shelf is None:
-            return 0
-        for _ in shelf.entries:
-            self._on_evict(reason)
-        return len(shelf.entries)
+        seat = self._seats.get(primary)
+        return 0 if seat is None else self._shorten(seat, (), reason)
 
     def _remove_variant(self, key: Key, entry: Entry) -> None:
-        shelf = self._shelves.get(key.primary)
-        if shelf is None:
-            return
-        entries = tuple(e for e in shelf.entries if not _same_variant(e, entry))
-        if not entries:
-            self._remove(key.primary, "invalidated")
-        elif len(entries) < len(shelf.entries):
-            self._put(key, entries)
-            self._on_evict("invalidated")
+        seat = self._seats.get(key.primary)
+        if seat is not None:
+            left = tuple(e for e in seat.value.entries if not _same_variant(e, entry))
+            self._shorten(seat, left, "invalidated")
 
 
 def _same_variant(one: Entry, other: Entry) -> bool:
     return one.vary == other.vary and one.selection == other.selection
+
+
+def _tags(entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    if len(entries) == 1:
+        return entries[0].tags
+    return tuple(tag for entry in entries for tag in entry.tags)
 
 
 def _overhead(key: Key) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.admin.api import Sources, UnknownUpstreamError, application
+from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError
 
 
@@ -30,7 +31,8 @@ class Behind:
     """What the endpoints were asked to do; its fields are what they answer."""
 
     ready: bool = True
-    purged: list[str | None] = field(default_factory=list)
+    purged: list[Purge] = field(default_factory=list)
+    listed: list[tuple[Purge, int]] = field(default_factory=list)
     drained: int = 0
     accepts: list[str] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Behind:
             readiness=lambda: (self.ready, {"draining": not self.ready}),
             status=self.status,
             requests=self.requests,
+            cache=self.cache,
             purge=self.purge,
             explain=self.explain,
             drain=self.drain,
@@ -60,10 +63,16 @@ class Behind:
         self.limits.append(limit)
         return [{"id": "2", "path": "/\ud800</script>"}, {"id": "1"}][:limit]
 
-    async def purge(self, upstream: str | None) -> int:
-        if upstream == "nobody":
-            raise UnknownUpstreamError(upstream)
-        self.purged.append(upstream)
+    async def cache(self, what: Purge, limit: int) -> list[dict[str, Any]]:
+        if what.upstream == "nobody":
+            raise UnknownUpstreamError(what.upstream)
+        self.listed.append((what, limit))
+        return [{"upstream": "api", "target": "/a"}]
+
+    async def purge(self, what: Purge) -> int:
+        if what.upstream == "nobody":
+            raise UnknownUpstreamError(what.upstream)
+        self.purged.append(what)
         return 7
 
     async def explain(self, method: str, path: str) -> Mapping[str, Any]:

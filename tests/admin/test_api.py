@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy.core.caching.purge import Purge
 from tests.admin.served import served
 
 JSON = "Content-Type: application/json"
@@ -60,20 +61,28 @@ async def test_a_limit_is_a_whole_number(limit: str) -> None:
         assert (answer.status, answer.json()["error"]) == (422, "bad_limit")
 
 
-@pytest.mark.parametrize(("asked", "upstream"), [({"all": True}, None), ({"upstream": "github"}, "github")])
-async def test_purge(asked: dict[str, Any], upstream: str | None) -> None:
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"all": True}, Purge()),
+        ({"upstream": "github"}, Purge(upstream="github")),
+        ({"upstream": "github", "path": "/a/**"}, Purge(upstream="github", path="/a/**")),
+        ({"tag": "x"}, Purge(tag="x")),
+    ],
+)
+async def test_purge(asked: dict[str, Any], what: Purge) -> None:
     async with served() as port:
         answer = await port.post("/api/v1/cache/purge", asked)
         assert (answer.status, answer.json()) == (200, {"purged": 7})
-        assert port.behind.purged == [upstream]
+        assert port.behind.purged == [what]
 
 
 @pytest.mark.parametrize(
     ("asked", "status", "code"),
     [
-        ({"path": "/a/**"}, 422, "not_supported"),
-        ({"upstream": "github", "path": "/a"}, 422, "not_supported"),
-        ({"tag": "x"}, 422, "not_supported"),
+        ({"path": "nope"}, 422, "bad_purge"),
+        ({"upstream": "github", "tag": "a b"}, 422, "bad_purge"),
+        ({"tag": "x", "more": 1}, 422, "bad_purge"),
         ({}, 422, "bad_purge"),
         ({"all": False}, 422, "bad_purge"),
         ({"all": 1, "more": 1}, 422, "bad_purge"),
@@ -91,6 +100,35 @@ async def test_a_purge_that_is_not_understood_purges_nothing(asked: Any, status:
         answer = await port.post("/api/v1/cache/purge", asked)
         assert (answer.status, answer.json()["error"]) == (status, code)
         assert port.behind.purged == []
+
+
+async def test_the_cache_is_listed() -> None:
+    async with served() as port:
+        answer = await port.ask("GET", "/api/v1/cache")
+        assert (answer.status, answer.json()) == (200, {"entries": [{"upstream": "api", "target": "/a"}]})
+        await port.ask("GET", "/api/v1/cache?upstream=&path=&tag=&limit=7")
+        await port.ask("GET", "/api/v1/cache?upstream=api&path=/a/**&tag=caf%C3%A9&limit=99999")
+        assert port.behind.listed == [
+            (Purge(), 100),
+            (Purge(), 7),
+            (Purge(upstream="api", path="/a/**", tag="caf\u00e9"), 1000),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("limit=", 422, "bad_limit"),
+        ("limit=-1", 422, "bad_limit"),
+        ("path=nope", 422, "bad_filter"),
+        ("tag=a%20b", 422, "bad_filter"),
+        ("upstream=nobody", 404, "unknown_upstream"),
+    ],
+)
+async def test_a_listing_that_is_not_understood(query: str, status: int, code: str) -> None:
+    async with served() as port:
+        answer = await port.ask("GET", f"/api/v1/cache?{query}")
+        assert (answer.status, answer.json()["error"]) == (status, code)
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 50_000, b"nope", b'{"a": NaN'])
@@ -133,7 +171,7 @@ async def test_explain(query: str, status: int, told: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/v1/cache?limit=1"), ("POST", "/api/v1/reload")],
+    [("POST", "/api/v1/reload")],
 )
 async def test_what_a_later_version_brings_says_so(method: str, path: str) -> None:
     async with served() as port:

@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.core.caching.policy import CachePolicy, Scope
+from proxy.core.caching.purge import Purge
 from proxy.core.exchange import Verdict
 from proxy.core.failure import NotCachedError, UnavailableError
 from proxy.core.message import Request, Whole
@@ -275,12 +276,12 @@ async def test_a_failure_of_the_fetch_is_the_callers() -> None:
     assert len(stage.caching._flights) == 0
 
 
-async def test_clearing_and_invalidating() -> None:
+async def test_purging_and_invalidating() -> None:
     stage = Stage()
     stage.script += [fresh(), fresh(body=b"new")]
     await stage.get(request())
-    stage.caching.doom("another")
-    assert await stage.caching.clear() == 1
+    assert await stage.caching.purge(Purge(upstream="another")) == 0
+    assert await stage.caching.purge(Purge()) == 1
     assert (await stage.get(request()))[1] == b"new"
     assert await stage.caching.invalidate(b"elsewhere") == 0
 

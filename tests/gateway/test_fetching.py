@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from proxy.core.caching.policy import CachePolicy
+from proxy.core.caching.purge import Purge
 from proxy.core.exchange import Verdict
 from proxy.core.failure import APIError, InternalError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Request, Response, Whole
@@ -333,7 +334,7 @@ async def test_a_change_before_the_head_is_not_lost() -> None:
     stage = Stage()
     stage.script += [fresh(body=b"old"), fresh(body=b"new")]
     tasks = await callers(stage, 2)
-    assert await stage.caching.clear() == 0
+    assert await stage.caching.purge(Purge()) == 0
     go(stage)
     got = await asyncio.gather(*tasks)
     assert [body for _, body in got] == [b"old", b"old"]
@@ -349,7 +350,7 @@ async def test_a_change_while_it_is_being_stored_is_not_lost() -> None:
 
     async def slow(key: object, entry: object) -> bool:
         kept = await keep(key, entry)  # type: ignore[arg-type] # passed through
-        stage.caching._flights.doom_all()
+        stage.caching._flights.purge(Purge())
         return kept
 
     stage.store.keep = slow  # type: ignore[method-assign] # slows it

@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 
+from proxy.core.caching.purge import Purge
 from proxy.core.failure import UnavailableError
 from proxy.gateway.fill import Allowance, Fill
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
@@ -182,7 +184,7 @@ async def test_what_changed_meanwhile_is_joined_by_nobody_new_and_not_kept() -> 
         if before:
             flights.doom(b"place")
         flight.land(KEPT, fill)
-        flights.doom_all()
+        flights.purge(Purge())
         fill.start(Refresh())
         assert flight.doomed()
         assert flights.find(b"id") is None
@@ -208,6 +210,59 @@ async def test_purging_one_upstream_leaves_the_others_flights() -> None:
     flights = Flights()
     mine = flights.open(b"1", b"a", upstream="mine")
     theirs = flights.open(b"2", b"b", upstream="theirs")
-    flights.doom_all("mine")
+    flights.purge(Purge(upstream="mine"))
     assert (mine.doomed(), theirs.doomed()) == (True, False)
     assert (flights.find(b"1"), flights.find(b"2")) == (None, theirs)
+
+
+async def test_purging_a_path_leaves_the_others_flights() -> None:
+    flights = Flights()
+    here = flights.open(b"1", b"a", upstream="api", target="/a/b?c=/d")
+    there = flights.open(b"2", b"b", upstream="api", target="/d/b")
+    flights.purge(Purge(path="/a/*"))
+    assert (here.doomed(), there.doomed()) == (True, False)
+
+
+async def test_a_purged_tag_is_known_when_the_head_comes() -> None:
+    """Until then nobody new joins, and afterwards only what has the tag is lost."""
+    for carried, lost in ((("red",), True), (("blue",), False)):
+        flights, flight = opened()
+        tasks = await waiting(flight, 1)
+        flights.purge(Purge(tag="red"))
+        assert (flights.find(b"id"), flight.doomed()) == (None, False)
+        entry, source = replace(KEPT, tags=carried), Pipe(b"body", None)
+        fill = filling(source, flights, flight)
+        leader = fill.reader()
+        flight.land(entry, fill)
+        assert (flight.doomed(), fill.joinable, flight.keeps(entry)) == (lost, not lost, not lost)
+        fill.start(Refresh())
+        (outcome,) = await outcomes(*tasks)
+        assert isinstance(outcome, Joined)
+        assert await whole(outcome.reader) == await whole(leader) == b"body"
+
+
+async def test_a_tag_that_is_purged_after_the_head_dooms_what_has_it() -> None:
+    for confirmed in (True, False):
+        for carried, lost in ((("red",), True), (("blue",), False)):
+            flights, flight = opened()
+            entry = replace(KEPT, tags=carried)
+            if confirmed:
+                flight.confirm(entry)
+            else:
+                fill = filling(Pipe(), flights, flight)
+                leader = fill.reader()
+                flight.land(entry, fill)
+            flights.purge(Purge(tag="red"))
+            assert flight.doomed() is lost
+            assert flights.find(b"id") is (None if lost else flight)
+            if not confirmed:
+                leader.close()
+
+
+async def test_a_flight_that_is_told_of_many_tags_takes_them_for_its_own() -> None:
+    flights, flight = opened()
+    for number in range(64):
+        flights.purge(Purge(tag=str(number)))
+    assert not flight.doomed()
+    flights.purge(Purge(tag="one more"))
+    assert flight.doomed()

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from proxy.core.caching.policy import CachePolicy
+from proxy.core.caching.purge import Purge
 from proxy.core.failure import APIError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Body, Request, Response
 from tests.core.caching.samples import request, response, route
@@ -80,7 +81,7 @@ class Storm:
             case 2:
                 self.stage.clock.time += self.chance.choice([0, 1, 5, 70])
             case 3:
-                await self.stage.caching.clear()
+                await self.stage.caching.purge(Purge())
             case _:
                 self.tasks.append(asyncio.create_task(self.caller()))
 

@@ -14,6 +14,7 @@ from proxy.core.caching import freshness, ranges, syntax, variation
 from proxy.core.caching.directives import Directives
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.policy import CachePolicy, Scope
+from proxy.core.caching.tags import tags
 from proxy.core.message import Headers, Request, Response
 from proxy.core.reason import Reason
 
@@ -152,5 +153,6 @@ def _entry(
         spoken=variation.spoken(vary, request.headers, headers, secret=secret),
         stale_while_revalidate=policy.stale_while_revalidate if revalidating is None else revalidating,
         span=ranges.told(headers) if partial else None,
+        tags=tags(headers, policy.tag_headers),
         stale_if_error=(policy.stale_if_error or None) if on_error is None else on_error,
     )

@@ -18,6 +18,7 @@ _NEVER_STORED = HOP_BY_HOP | {"age", "set-cookie", "set-cookie2"}
 # CPython's own bytes for what an entry consists of: measured, and checked by a test of the memory store.
 _ENTRY_OVERHEAD = 500
 _FIELD_OVERHEAD = 140
+_TAG_OVERHEAD = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Entry:
     stale_if_error: float | None = None
     spoken: bytes = field(default=b"", repr=False)
     span: tuple[int, int, int] | None = None
+    tags: tuple[str, ...] = ()  # by which it can be purged
 
     def age(self, now: float) -> float:
         """Seconds since the origin made or confirmed it; never negative."""
@@ -73,7 +75,8 @@ class Entry:
     def size(self) -> int:
         """Bytes of memory, the interpreter's own included; it costs a walk over the fields."""
         fields = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers.fields)
-        return _ENTRY_OVERHEAD + len(self.body) + fields
+        tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.tags)
+        return _ENTRY_OVERHEAD + len(self.body) + fields + tags
 
     def holding(self, body: bytes) -> Entry:
         """The same with its body."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proxy.core.caching.tags import FIELDS
+
 
 class Scope(StrEnum):
     """Whose answers an entry may serve."""
@@ -41,3 +43,4 @@ class CachePolicy:
     store_set_cookie: bool = False
     key: KeyPolicy = KeyPolicy()
     max_entry_bytes: int = 8 * 1024 * 1024
+    tag_headers: tuple[str, ...] = FIELDS  # lower-case names of fields that carry tags
