@@ -176,7 +176,7 @@ def _told(error: ValidationError, layers: _Layers) -> Iterator[Problem]:
     for one in error.errors(include_url=False):
         key, message = located(one, layers.data)
         if message == "unknown key":
-            message = unknown(Settings, key)
+            message = unknown(Settings, key, layers.data)
         yield layers.problem(key, message)
 
 

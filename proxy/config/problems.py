@@ -65,6 +65,9 @@ def located(error: ErrorDetails, data: Any) -> tuple[Key, str]:
             return key, _missing(key)
         case "extra_forbidden":
             return key, "unknown key"
+        case "union_tag_invalid":
+            # It is the type that is wrong, whatever else stands beside it.
+            return (*key, "type"), _sentence(error, None, key)
         case _:
             return key, _sentence(error, None if bears_secret(key) else error["input"], key)
 
@@ -123,7 +126,7 @@ _SENTENCES = {
     "enum": "should be one of {expected}",
     "too_short": "is empty; write at least one",
     "union_tag_not_found": "type is missing; write one of {types}",
-    "union_tag_invalid": "type should be one of {expected}",
+    "union_tag_invalid": "should be one of {expected}",
 }
 # What to write where a mapping belongs and something else stands: what was most likely meant.
 _EXAMPLES = {
@@ -207,9 +210,17 @@ def suggestion(unknown: str, known: Sequence[str]) -> str:
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key; remove it"
 
 
-def unknown(model: type[BaseModel], key: Key) -> str:
-    """The sentence about a key that the model does not have."""
+def unknown(model: type[BaseModel], key: Key, data: Any = None) -> str:
+    """The sentence about a key that the model does not have; `data` is what is written."""
     known = known_keys(model, key)
+    kind = _kind(key, data)
+    if kind is not None:
+        takes = [name for name in known_keys(model, key, kind) if name != "type"]
+        near = difflib.get_close_matches(str(key[-1]).lower(), takes, n=1, cutoff=0.6)
+        said = (
+            f"did you mean {near[0]}?" if near else f"type {kind} takes {', '.join(takes) or 'nothing more'}"
+        )
+        return f"unknown key; {said}"
     match key:
         case ("upstreams" | "defaults", *_, "rules", int(), str(last)) if (
             last not in known and last in known_keys(model, ("defaults", last))
@@ -219,11 +230,25 @@ def unknown(model: type[BaseModel], key: Key) -> str:
             return suggestion(str(key[-1]), known)
 
 
-def known_keys(model: type[BaseModel], key: Key) -> list[str]:
-    """The keys that may stand beside the last part of `key`, from the model down."""
+def _kind(key: Key, data: Any) -> str | None:
+    """The type of credential that is written beside the last part of `key`, where that is one we have."""
+    here = data if "auth" in key[:-1] else None
+    for part in key[:-1]:
+        here = here.get(part) if isinstance(here, Mapping) else None
+    kind = here.get("type") if isinstance(here, Mapping) else None
+    return kind if isinstance(kind, str) and kind in HERE else None
+
+
+def known_keys(model: type[BaseModel], key: Key, kind: str | None = None) -> list[str]:
+    """The keys that may stand beside the last part of `key`, from the model down.
+
+    Of models that differ by their `type`, the one of that `kind`, or all.
+    """
     models: list[type[BaseModel]] = [model]
     for part in key[:-1]:
         models = [found for one in models for found in _below(one, part)]
+    if kind is not None:
+        models = [one for one in models if kind in get_args(one.model_fields["type"].annotation)]
     names: dict[str, None] = {}
     for one in models:
         names.update(dict.fromkeys(one.model_fields))

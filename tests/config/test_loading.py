@@ -182,6 +182,14 @@ upstreams:
     ]
 
 
+def test_a_wrong_type_is_told_at_its_own_line(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(file, LEAST + "    auth:\n      token: {env: A}\n      type: beaer\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (LEAST.count("\n") + 3, "upstreams.a.auth.type")
+    assert problem.message.endswith("did you mean bearer?")
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -91,6 +91,23 @@ def test_a_rule_says_what_it_may_hold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("auth", "key", "told"),
+    [
+        ({"type": "bearer"}, "username", "type bearer takes token"),
+        ({"type": "bearer"}, "tokn", "did you mean token?"),
+        ({"type": "header"}, "token", "type header takes name, value"),
+        ({"type": "none"}, "token", "type none takes nothing more"),
+        ({"type": "other"}, "tokn", "did you mean token?"),
+        ({"type": ["bearer"]}, "tokn", "did you mean token?"),
+        ("bearer", "tokn", "did you mean token?"),
+    ],
+)
+def test_a_credential_is_told_what_its_own_type_takes(auth: object, key: str, told: str) -> None:
+    data = {"upstreams": {"a": {"auth": auth}}}
+    assert unknown(Settings, ("upstreams", "a", "auth", key), data) == f"unknown key; {told}"
+
+
+@pytest.mark.parametrize(
     ("data", "message"),
     [
         ({"upstreams": {"a": "https://canary"}}, "such as {base_url: https://api.example.com}"),
@@ -118,13 +135,13 @@ def told(data: dict[str, Any]) -> list[tuple[str, str]]:
         ({"auth": {"type": "bearer"}}, "auth.token", "is missing; write token: {env: NAME}"),
         ({"auth": {"type": "bearer", "token": "a", "bearer": 1}}, "auth.bearer", "unknown key"),
         ({"auth": {"token": "canary"}}, "auth", "type is missing; write one of"),
-        ({"auth": {"type": "canary"}}, "auth", "type should be one of none, bearer, basic, header, query"),
+        ({"auth": {"type": "canary"}}, "auth.type", "should be one of none, bearer, basic, header, query"),
         ({"auth": "canary"}, "auth", "should be a mapping of keys"),
         ({"forwarded": "maybe"}, "forwarded", "should be true or false, not 'maybe'"),
         ({"retry": 5}, "retry", "{attempts: 1} for no retries, not 5"),
         ({"cache": False}, "cache", "such as {default_ttl: 60s}, or {enabled: false}, not false"),
         ({"auth": "none"}, "auth", "such as {type: bearer, token: {env: NAME}}, or {type: none}"),
-        ({"auth": {"type": "berer"}}, "auth", "query; did you mean bearer?"),
+        ({"auth": {"type": "berer"}}, "auth.type", "query; did you mean bearer?"),
         (
             {"auth": {"type": "bearer", "token": {"evn": "canary"}}},
             "auth.token",
