@@ -31,7 +31,6 @@ class Reason(StrEnum):
     RANGE = "range"
     UPGRADE = "upgrade"
     PRECONDITION = "precondition"
-    HEAD_ONLY = "head-only"
     NO_STORE = "no-store"
     PRIVATE = "private"
     AUTHORIZED = "authorized"
@@ -91,7 +90,6 @@ _SENTENCES: dict[Reason, str] = {
     Reason.RANGE: "The caller asks for a part.",
     Reason.UPGRADE: "The caller asks for another protocol.",
     Reason.PRECONDITION: "The caller sets a condition that only the origin can check.",
-    Reason.HEAD_ONLY: "An answer to HEAD has no body that could be stored.",
     Reason.NO_STORE: "The origin forbids storing.",
     Reason.PRIVATE: "The origin allows private caches only, and this one is shared.",
     Reason.AUTHORIZED: "The request was authorised, and the origin does not allow sharing its answer.",

@@ -82,7 +82,8 @@ class Caching:
         if isinstance(key, Bypass):
             return await self._pass(request, route, exchange, fetch, key.reason)
         call = Call(request=request, route=route, key=key, exchange=exchange, fetch=fetch)
-        if self._verdicts.recall(key.primary, self._clock.now()) is None:
+        # What is known of this key's answers to GET says nothing of those to HEAD.
+        if method == "HEAD" or self._verdicts.recall(key.primary, self._clock.now()) is None:
             decision, id_ = await self._look(call)
         else:
             decision = reuse(request, (), self._clock.now(), secret=self._secret)
@@ -164,9 +165,10 @@ class Caching:
             landings = self._flights.landings
             entries = await self._store.load(key)
             decision = reuse(request, entries, self._clock.now(), secret=self._secret)
-            id_ = key.primary
+            chosen = b""
             if entries:
-                id_ += variation.select(entries[0].vary, request.headers, secret=self._secret)
+                chosen = variation.select(entries[0].vary, request.headers, secret=self._secret)
+            id_ = call.flight(chosen)
             # What landed while the store was being asked may be what it said it had not.
             landed = landings != self._flights.landings and self._flights.find(id_) is None
             if not landed or not isinstance(decision, Miss | Revalidate):
@@ -182,7 +184,7 @@ class Caching:
 
     async def _share(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
         """The answer of a flight that is under way, or of one that begins here."""
-        alone = decision.reason in _OWN or call.request.method == "HEAD" or "range" in call.request.headers
+        alone = decision.reason in _OWN or "range" in call.request.headers
         # The answer to a caller's own condition may be a 304 that is good for nobody else.
         conditional = isinstance(decision, Miss) and validation.asks(call.request)
         for _ in range(_REROUTES):
@@ -207,7 +209,7 @@ class Caching:
                     if chosen == outcome.entry.selection:
                         return self._follow(call, decision, outcome)
                     outcome.release()
-                    id_ = call.key.primary + chosen
+                    id_ = call.flight(chosen)
                 case _:
                     assert_never(outcome)
         flight = self._open(call, id_, shared=False)

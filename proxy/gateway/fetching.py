@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from proxy.core.caching import ranges, status, validation
+from proxy.core.caching import ranges, status, validation, variation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
 from proxy.core.caching.outage import stand_in
-from proxy.core.caching.reuse import Miss, Revalidate
+from proxy.core.caching.reuse import Miss, Revalidate, with_content
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, InternalError, of_status
+from proxy.core.forwarding import hops
 from proxy.core.message import Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
@@ -39,7 +40,7 @@ _FIRST_SERVER_FAILURE = 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
 _PASSING = frozenset({408, 425, 429})
 # A verdict about this one answer or this one caller, not about the resource.
-_PERSONAL = frozenset({Reason.REQUEST_NO_STORE, Reason.NOT_MODIFIED, Reason.PARTIAL, Reason.HEAD_ONLY})
+_PERSONAL = frozenset({Reason.REQUEST_NO_STORE, Reason.NOT_MODIFIED, Reason.PARTIAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,13 @@ class Call:
     key: Key
     exchange: Exchange
     fetch: Fetch
+
+    def flight(self, selection: bytes = b"") -> bytes:
+        """The flight to look for. One that goes round in a circle must not wait for itself."""
+        passed = hops(self.request.headers)
+        # Who asks for the content must not wait for an answer without.
+        headed = b"HEAD:" if self.request.method == "HEAD" else b""
+        return headed + (b"%d:" % passed if passed > 1 else b"") + self.key.primary + selection
 
     async def send(self, request: Request) -> Response:
         return await self.fetch(request, self.exchange)
@@ -171,7 +179,7 @@ class Fetching:
         """An answer with content: into the store and to all who wait, or to its caller alone."""
         policy = call.route.cache
         admitted = admit(call.request, response, moment, policy=policy, secret=self._secret)
-        length = _length(response)
+        length = 0 if call.request.method == "HEAD" else _length(response)
         room = 0
         if isinstance(admitted, Admit):
             room = policy.max_entry_bytes - admitted.entry.size
@@ -243,15 +251,19 @@ class Fetching:
         self, call: Call, flight: Flight, stored: Entry, response: Response, moment: Moment
     ) -> None:
         """A HEAD said how a GET would be answered: what is stored is that, or is stale (RFC 9111 §4.3.5)."""
-        if stored.status != ranges.OK or stored.span is not None:
+        content: Entry | None = stored
+        if stored.head_only:
+            others = with_content(await self._store.load(call.key))
+            content = variation.matching(call.request.headers, others, secret=self._secret)
+        if content is None or content.status != ranges.OK or content.span is not None:
             return
-        kept = replace(stored, lifetime=0.0, stale_while_revalidate=0.0, strict=True)
-        if validation.agrees(stored, response.headers):
+        kept = replace(content, lifetime=0.0, stale_while_revalidate=0.0, strict=True)
+        if validation.agrees(content, response.headers):
             as_got = replace(call.request, method="GET")
-            news = replace(response, headers=validation.merged(stored.headers, response.headers))
+            news = replace(response, headers=validation.merged(content.headers, response.headers))
             admitted = admit(as_got, news, moment, policy=call.route.cache, secret=self._secret)
             if isinstance(admitted, Admit):
-                kept = admitted.entry.holding(stored.body)
+                kept = admitted.entry.holding(content.body)
         await self._keep(call.key, flight, kept)
 
     async def _confirm(
@@ -288,7 +300,9 @@ class Fetching:
 
     def renew(self, call: Call, entry: Entry, id_: bytes) -> None:
         """Fetches behind the caller's back what it was just served stale, once for all."""
-        if self._refresh.closed or call.request.method == "HEAD" or self._flights.find(id_) is not None:
+        if self._refresh.closed or self._flights.find(id_) is not None:
+            return
+        if call.request.method == "HEAD" and not entry.head_only:  # no HEAD brings its content
             return
         flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream, target=call.key.target)
         reason = Reason.WHILE_REVALIDATE

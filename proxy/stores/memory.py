@@ -76,7 +76,7 @@ class MemoryStore:
             self._remove_variant(key, entry)
             return False
         seat = self._seats.get(key.primary)
-        others = () if seat is None else tuple(e for e in seat.value.entries if not _same_variant(e, entry))
+        others = () if seat is None else tuple(e for e in seat.value.entries if not entry.replaces(e))
         entries = (entry, *others)
         if len(entries) > _MOST_VARIANTS:
             entries = entries[:_MOST_VARIANTS]
@@ -175,12 +175,8 @@ class MemoryStore:
     def _remove_variant(self, key: Key, entry: Entry) -> None:
         seat = self._seats.get(key.primary)
         if seat is not None:
-            left = tuple(e for e in seat.value.entries if not _same_variant(e, entry))
+            left = tuple(e for e in seat.value.entries if not entry.replaces(e))
             self._shorten(seat, left, "invalidated")
-
-
-def _same_variant(one: Entry, other: Entry) -> bool:
-    return one.vary == other.vary and one.selection == other.selection
 
 
 def _tags(entries: tuple[Entry, ...]) -> tuple[str, ...]:

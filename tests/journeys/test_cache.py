@@ -229,6 +229,21 @@ def test_heads_answer_is_no_get(proxy, origin, path):
     assert [h.method for h in origin.hits()] == ["HEAD", "GET"]
 
 
+def test_heads_answer_serves_heads(proxy, origin, path):
+    origin.on(path).reply(200, b"body", [FRESH, ("ETag", '"1"')])
+    for _ in range(3):
+        answer = proxy.ask("HEAD", "/plain" + path)
+        assert (answer.status, answer.body, answer.header("Content-Length")) == (200, b"", "4")
+    assert "; hit" in (answer.header("Cache-Status") or "")
+    assert proxy.ask("HEAD", "/plain" + path, [("If-None-Match", '"1"')]).status == 304
+    assert origin.count() == 1
+    proxy.get("/plain" + path)
+    proxy.ask("HEAD", "/plain" + path)
+    assert proxy.post("/plain" + path).status == 200
+    proxy.ask("HEAD", "/plain" + path)
+    assert [h.method for h in origin.hits()] == ["HEAD", "GET", "POST", "HEAD"]
+
+
 def test_a_part_is_no_whole(proxy, origin, path):
     part = [FRESH, ("Content-Range", "bytes 0-1/4")]
     origin.on(path).reply(206, b"bo", part).reply(200, b"body", [FRESH])

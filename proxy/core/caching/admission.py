@@ -53,8 +53,6 @@ def admit(
     request: Request, response: Response, moment: Moment, *, policy: CachePolicy, secret: bytes
 ) -> Admit | Skip:
     """Whether the answer may be stored, and as what. The body is not looked at."""
-    if request.method == "HEAD":
-        return Skip(reason=Reason.HEAD_ONLY)
     said = directive.of_response(response.headers, policy.scope)
     refused = _refused(request, response, said, policy)
     if refused is not None:
@@ -148,6 +146,7 @@ def _entry(
         etag=headers.get("etag") or None,
         last_modified=last_modified or None,
         modified=None if last_modified is None else syntax.instant(last_modified, moment.wall),
+        head_only=request.method == "HEAD",
         vary=vary,
         selection=variation.select(vary, request.headers, secret=secret),
         spoken=variation.spoken(vary, request.headers, headers, secret=secret),

@@ -31,7 +31,8 @@ class Entry:
     `vary` names the request fields that selected it, `selection` is the keyed digest of their values;
     `spoken` is the same with the language that the answer is in, where that is known and varied by.
     `span` is the place of a stored part in its whole: first byte, last byte, bytes in all.
-    `stale_if_error` is None where nobody said anything.
+    `stale_if_error` is None where nobody said anything. `head_only`: it answered HEAD, so it has no
+    content, and answers HEAD alone.
     """
 
     status: int
@@ -54,6 +55,7 @@ class Entry:
     spoken: bytes = field(default=b"", repr=False)
     span: tuple[int, int, int] | None = None
     tags: tuple[str, ...] = ()  # by which it can be purged
+    head_only: bool = False
 
     def age(self, now: float) -> float:
         """Seconds since the origin made or confirmed it; never negative."""
@@ -77,6 +79,11 @@ class Entry:
         fields = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers.fields)
         tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.tags)
         return _ENTRY_OVERHEAD + len(self.body) + fields + tags
+
+    def replaces(self, older: Entry) -> bool:
+        """Whether nobody needs `older` beside this; an answer to HEAD leaves the content that is kept."""
+        same = self.vary == older.vary and self.selection == older.selection
+        return same and (older.head_only or not self.head_only)
 
     def holding(self, body: bytes) -> Entry:
         """The same with its body."""

@@ -84,6 +84,8 @@ def _decide(
 ) -> Decision:
     if "no-store" in asked:
         return Bypass(reason=Reason.REQUEST_NO_STORE)
+    if request.method != "HEAD":
+        entries = with_content(entries)
     entry = variation.matching(request.headers, entries, secret=secret)
     if entry is None:
         absent = Reason.VARY_MISS if entries else Reason.URI_MISS
@@ -101,6 +103,13 @@ def _decide(
             return tolerated
     askable = entry.validators and entry.span is None
     return Revalidate(entry=entry, reason=refusal) if askable else Miss(reason=refusal, stored=entry)
+
+
+def with_content(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Those that were not fetched by HEAD, which says nothing of what another method would get."""
+    if any(entry.head_only for entry in entries):
+        return [entry for entry in entries if not entry.head_only]
+    return entries
 
 
 def _lacks(request: Request, entry: Entry) -> Miss | None:

@@ -103,9 +103,34 @@ def test_a_shared_cache(fields: list[Pair], asked: tuple[Pair, ...], reason: Rea
     assert isinstance(decided(*fields, asked=asked, policy=PRIVATE), Admit)
 
 
-def test_the_request_may_forbid_storing_and_head_has_nothing_to_store() -> None:
+def test_the_request_may_forbid_storing() -> None:
     assert decided(FRESH, asked=(cc("no-store"),)) == Skip(reason=Reason.REQUEST_NO_STORE)
-    assert decided(FRESH, method="HEAD") == Skip(reason=Reason.HEAD_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ([FRESH], 200, None),
+        ([FRESH], 404, None),
+        ([cc("no-store")], 200, Reason.NO_STORE),
+        ([("X", "y")], 200, Reason.NO_FRESHNESS),
+        ([FRESH, ("Set-Cookie", "a=b")], 200, Reason.SET_COOKIE),
+        ([FRESH, ("Vary", "*")], 200, Reason.VARY_ANY),
+        ([FRESH, ("Content-Range", "bytes 0-1/4")], 206, Reason.PARTIAL),
+        ([FRESH], 304, Reason.NOT_MODIFIED),
+    ],
+)
+def test_an_answer_to_head_is_admitted_as_what_it_is(
+    fields: list[Pair], status: int, reason: Reason | None
+) -> None:
+    outcome = decided(*fields, status=status, method="HEAD")
+    if reason is not None:
+        assert outcome == Skip(reason=reason)
+    else:
+        assert isinstance(outcome, Admit)
+        assert outcome.entry.head_only
+    got = decided(*fields, status=status)
+    assert isinstance(got, Skip) or not got.entry.head_only
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.caching.entry import storable_fields
+from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.message import Headers
 from tests.core.caching.samples import NOW, entry
 
@@ -85,3 +87,21 @@ def test_size_counts_body_and_fields() -> None:
 def test_its_rendering_shows_no_content() -> None:
     shown = repr(entry(("Cache-Control", "max-age=60"), ("X-Token", "hunter2"), body=b"hunter2"))
     assert "hunter2" not in shown
+
+
+PLAIN, HEADED = entry(("Cache-Control", "max-age=60")), entry(("Cache-Control", "max-age=60"), head_only=True)
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "replaced"),
+    [
+        (PLAIN, PLAIN, True),
+        (PLAIN, HEADED, True),
+        (HEADED, HEADED, True),
+        (HEADED, PLAIN, False),
+        (replace(PLAIN, vary=("a",), selection=b"1"), HEADED, False),
+        (replace(PLAIN, vary=("a",), selection=b"1"), replace(PLAIN, vary=("a",), selection=b"2"), False),
+    ],
+)
+def test_what_replaces_what(newer: Entry, older: Entry, replaced: bool) -> None:
+    assert newer.replaces(older) is replaced

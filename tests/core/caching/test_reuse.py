@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass
-from proxy.core.caching.reuse import Hit, Miss, Refuse, Revalidate, Stale, reuse
+from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse, with_content
 from proxy.core.reason import Reason
 from tests.core.caching.samples import NOW, SECRET, Pair, entry, request
 
@@ -98,3 +99,31 @@ def test_time_never_makes_an_entry_usable_again(kept: object, one: float, other:
         for time in (earlier, later)
     ]
     assert usable[0] or not usable[1]
+
+
+HEADED = entry(cc("max-age=60"), TAGGED, ("Content-Length", "4"), method="HEAD")
+HEADED_OLD = entry(cc("max-age=60"), TAGGED, ("Age", "100"), method="HEAD")
+
+
+@pytest.mark.parametrize(
+    ("method", "entries", "decision"),
+    [
+        ("HEAD", [HEADED], Hit(entry=HEADED)),
+        ("HEAD", [HEADED_OLD], Revalidate(entry=HEADED_OLD, reason=Reason.EXPIRED)),
+        ("HEAD", [FRESH, HEADED_OLD], Hit(entry=FRESH)),
+        ("HEAD", [HEADED, OLD], Hit(entry=HEADED)),
+        ("HEAD", [HEADED, PART], Hit(entry=HEADED)),
+        ("GET", [HEADED], Miss(reason=Reason.URI_MISS)),
+        ("GET", [HEADED, FRESH], Hit(entry=FRESH)),
+        ("GET", [HEADED, OLD], Miss(reason=Reason.EXPIRED, stored=OLD)),
+        ("GET", [HEADED, VARIED], Miss(reason=Reason.VARY_MISS)),
+        ("POST", [HEADED], Miss(reason=Reason.URI_MISS)),
+    ],
+)
+def test_an_answer_to_head_serves_head_alone(method: str, entries: list[Entry], decision: Decision) -> None:
+    assert reuse(request(method=method), entries, NOW, secret=SECRET) == decision
+
+
+def test_what_has_content_is_left_in_its_order() -> None:
+    assert list(with_content([FRESH, HEADED, OLD])) == [FRESH, OLD]
+    assert with_content([FRESH, OLD]) == [FRESH, OLD]
