@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from proxy.core.caching import ranges, status, validation, variation
+from proxy.core.caching import events, ranges, status, validation, variation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
@@ -223,6 +223,8 @@ class Fetching:
         room: int,
     ) -> Reader:
         async def kept(content: bytes) -> None:
+            if not events.replayable(entry.headers, content):
+                return
             keepable = ranges.joined(stored, entry.holding(content))
             # Bytes of what was purged meanwhile may be in it.
             if keepable is not None and (stored is None or flight.keeps(stored)):

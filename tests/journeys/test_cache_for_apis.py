@@ -133,6 +133,16 @@ def test_a_stream_that_broke_off_is_not_replayed(proxy, origin, path):
     assert origin.count(path) == 2
 
 
+@pytest.mark.parametrize("body", [b"data: 1\n\ndata: 2", b"data: 1\n\nevent: error\ndata: overloaded\n\n"])
+def test_a_stream_that_ended_badly_though_cleanly_is_not_replayed(proxy, origin, path, body):
+    """Without a length, a closed connection is all the end that there is."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: max-age=60\r\n\r\n"
+    origin.on(path).raw(head + body, then="close")
+    for _ in range(2):
+        assert proxy.get("/plain" + path).body == body
+    assert origin.count(path) == 2
+
+
 def test_an_answer_with_a_cookie_is_kept_without_it_where_configured(proxy, origin, path):
     origin.on(path).reply(200, b"x", [FRESH, ("Set-Cookie", "session=first"), ("Set-Cookie", "b=c")])
     answers = [proxy.get("/kept" + path) for _ in range(3)]

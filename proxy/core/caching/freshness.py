@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from proxy.core.caching import syntax
 from proxy.core.caching.directives import Directives
+from proxy.core.caching.events import is_stream
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.message import Headers
 
@@ -57,7 +58,7 @@ def lifetime(
     if said is not None:
         return Lifetime(seconds=said, source=Source.ORIGIN)
     # A stream of events is live unless somebody says otherwise of this very answer.
-    if "no-cache" not in directives and not _is_event_stream(headers):
+    if "no-cache" not in directives and not is_stream(headers):
         negative = policy.negative_ttl.get(status)
         if negative is not None:
             return Lifetime(seconds=negative + age, source=Source.NEGATIVE)
@@ -67,10 +68,6 @@ def lifetime(
         if guessed > 0:
             return Lifetime(seconds=guessed, source=Source.HEURISTIC)
     return Lifetime(seconds=0.0, source=Source.NOBODY)
-
-
-def _is_event_stream(headers: Headers) -> bool:
-    return (headers.get("content-type") or "").strip().lower().startswith("text/event-stream")
 
 
 def explicit(headers: Headers, directives: Directives, scope: Scope, wall: float) -> float | None:
