@@ -27,6 +27,8 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _REG_NAME = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{0,5})?")
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{0,5})?")
 _HIGHEST_PORT = 65535
+# How the parser, whose list of methods is closed, says that one is not in it, or is another protocol's.
+_NO_METHOD = ("invalid method", "after method")
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 
 
@@ -141,6 +143,9 @@ def _expects_continue(headers: Headers, *, old: bool) -> bool:
 
 def unparsed(message: str) -> APIError:
     """The failure for bytes that the parser refused; `message` is the parser's, for the log only."""
-    if "http version" in message.lower():
+    said = message.lower()
+    if "http version" in said:
         return VersionRefused("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    if any(wording in said for wording in _NO_METHOD):
+        return BadRequestError("The method is not one that is known here; methods are written in capitals.")
     return BadRequestError("The request is not valid HTTP/1.1.")

@@ -1,6 +1,11 @@
+import asyncio
+
 import pytest
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import HttpRequestParser
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -177,4 +182,15 @@ def test_the_last_message_of_a_connection():
 
 def test_what_did_not_parse():
     assert unparsed("Invalid HTTP version").status == 505
-    assert unparsed("anything else").status == 400
+    assert unparsed("anything else").detail == "The request is not valid HTTP/1.1."
+
+
+@pytest.mark.parametrize("method", ["get", "FOO", "LIST", "BREW", "GETX", "POS", "ANNOUNCE", "FLUSH"])
+async def test_a_method_that_the_parser_does_not_know(method):
+    loop = asyncio.get_running_loop()
+    parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
+    with pytest.raises(BadHttpMessage) as caught:
+        parser.feed_data(f"{method} /x HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    failure = unparsed(caught.value.message)
+    assert (failure.status, failure.code) == (400, "bad_request")
+    assert failure.detail.startswith("The method is not one that is known here")
