@@ -96,6 +96,6 @@ def _earliest(went: list[float], now: float, policy: RatePolicy) -> float:
     """The first moment at which one more may go: the bucket's level from the whole history."""
     due = float("-inf")
     for when in went:
-        due = max(due, when) + policy.interval if when >= due - (policy.burst - 1) * policy.interval else due
+        due = max(due, when) + policy.interval
     # In turn: nobody overtakes.
     return max(now, due - (policy.burst - 1) * policy.interval)
