@@ -25,7 +25,6 @@ _MOST_DETAIL = 1000  # characters
 _HTTP_STATUSES = range(100, 600)
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_NEVER = frozenset({501, 505, 510, 511})  # asking again changes nothing about these
 # A repetition is safe whatever the method: the upstream says that it did not do the work.
 _NOT_PROCESSED = frozenset({"rate_limited", "unavailable", "circuit_open", "overloaded", "connect_failed"})
 
@@ -34,7 +33,7 @@ def retryable(failure: APIError, method: str) -> bool:
     """Whether the same request may sensibly be sent again by the caller."""
     if failure.repeatable is not None:
         return failure.repeatable
-    if not failure.retryable or failure.status in _NEVER:
+    if not failure.retryable:
         return False
     if method in _IDEMPOTENT or failure.code in _NOT_PROCESSED:
         return True

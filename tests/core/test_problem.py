@@ -11,9 +11,15 @@ from proxy.core import problem
 from proxy.core.message import Headers
 
 
-def told(status, body=b"", *fields, mask=lambda text: text, wait=None):
+def told(status, body=b"", *fields, mask=lambda text: text, wait=None, word=None):
     return problem.upstream_failure(
-        name="up", status=status, headers=Headers.of(*fields), body=body, retry_after=wait, mask=mask
+        name="up",
+        status=status,
+        headers=Headers.of(*fields),
+        body=body,
+        retry_after=wait,
+        mask=mask,
+        repeatable=word,
     )
 
 
@@ -257,15 +263,8 @@ def test_original_is_bounded_in_bytes(body):
 
 @pytest.mark.parametrize(("word", "retryable"), [(True, True), (False, False), (None, True)])
 def test_the_upstream_s_own_word_on_repeating_counts(word, retryable):
-    failure, _ = problem.upstream_failure(
-        name="up", status=429, headers=Headers(), body=b"", retry_after=None, mask=str, repeatable=word
-    )
+    failure, _ = told(429, word=word)
     assert problem.document(failure, method="POST", request_id="r")["retryable"] is retryable
-
-
-@pytest.mark.parametrize("status", [501, 505])
-def test_what_repeating_does_not_change(status):
-    assert problem.retryable(told(status)[0], "GET") is False
 
 
 def test_a_known_wait_is_told_in_a_field_too():
