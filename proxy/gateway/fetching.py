@@ -208,7 +208,8 @@ class Fetching:
         )
         unchanged = validation.asks(call.request) and validation.unchanged(call.request, entry, moment.wall)
         if flight.shared and unchanged:
-            return serve(call.request, entry, line, now=moment.received, wall=moment.wall, body=body)
+            served = serve(call.request, entry, line, now=moment.received, wall=moment.wall, body=body)
+            return _with_cookies(served, response)
         return annotate(replace(response, body=body), line)
 
     def _fill(
@@ -296,9 +297,7 @@ class Fetching:
         ttl = entry.ttl(moment.received) if detail is None else None
         line = status.forwarded(decision.reason, status=_NOT_MODIFIED, ttl=ttl, detail=detail)
         served = serve(call.request, entry, line, now=self._clock.now(), wall=self._clock.wall())
-        # The cookies of this very exchange are this caller's.
-        cookies = [f for f in response.headers.fields if lower_name(f[0]) in validation.COOKIES]
-        return replace(served, headers=Headers((*served.headers.fields, *cookies))) if cookies else served
+        return _with_cookies(served, response)
 
     def renew(self, call: Call, entry: Entry, id_: bytes) -> None:
         """Fetches behind the caller's back what it was just served stale, once for all."""
@@ -327,6 +326,12 @@ class Fetching:
             return
         finally:
             response.body.close()
+
+
+def _with_cookies(served: Response, response: Response) -> Response:
+    """The cookies of this very exchange are this caller's."""
+    cookies = [f for f in response.headers.fields if lower_name(f[0]) in validation.COOKIES]
+    return replace(served, headers=Headers((*served.headers.fields, *cookies))) if cookies else served
 
 
 def _plain(request: Request) -> Request:
