@@ -20,7 +20,7 @@ from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, InternalError, of_status
 from proxy.core.forwarding import hops
-from proxy.core.message import Headers, Request, Response, lower_name
+from proxy.core.message import Body, Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
@@ -208,7 +208,11 @@ class Fetching:
         )
         unchanged = validation.asks(call.request) and validation.unchanged(call.request, entry, moment.wall)
         if flight.shared and unchanged:
-            served = serve(call.request, entry, line, now=moment.received, wall=moment.wall, body=body)
+            # Its caller needs no content, the store does.
+            reading = self._refresh.start(_read_out(body), name="read out")
+            # Also where the task is cancelled before its first step.
+            reading.add_done_callback(lambda _task: body.close())
+            served = serve(call.request, entry, line, now=moment.received, wall=moment.wall)
             return _with_cookies(served, response)
         return annotate(replace(response, body=body), line)
 
@@ -319,13 +323,18 @@ class Fetching:
             response = await self.lead(call, flight, decision)
         except APIError:
             return  # the stale answer serves on; the next one asks again
-        try:
-            while await response.body.read():
-                pass
-        except APIError:
-            return
-        finally:
-            response.body.close()
+        await _read_out(response.body)
+
+
+async def _read_out(body: Body) -> None:
+    """To its end, for the store's sake."""
+    try:
+        while await body.read():
+            pass
+    except APIError:
+        return
+    finally:
+        body.close()
 
 
 def _with_cookies(served: Response, response: Response) -> Response:

@@ -2,7 +2,7 @@
 
 from proxy.core.caching.policy import CachePolicy
 from tests.core.caching.samples import request, route
-from tests.gateway.stage import Stage, callers, fresh, go
+from tests.gateway.stage import Stage, callers, fresh, go, settle, told
 
 
 async def test_a_cookie_is_for_who_fetched_it() -> None:
@@ -24,3 +24,7 @@ async def test_so_it_is_where_what_the_caller_has_is_still_right() -> None:
     stage.script.append(fresh(("Set-Cookie", "c=d"), ("ETag", '"2"')))
     answer, _ = await stage.get(request(("If-None-Match", '"2"')))
     assert (answer.status, answer.headers.all("set-cookie")) == (304, ["c=d"])
+    # And what was fetched is kept, although its caller had no need of it.
+    await settle()
+    again, body = await stage.get(request())
+    assert (told(again), body, again.headers.all("set-cookie")) == ("leeward; hit; ttl=60", b"body", [])
