@@ -7,6 +7,7 @@ secret: credentials are named, and fields that may hold one are shown without th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
@@ -32,6 +33,11 @@ _HIDDEN = "***"
 # Made anew for each request.
 _MADE = "(new for each request)"
 _CALLERS = "(the caller's address)"
+# Fields that never hold a secret; of what the configuration sets beside them nobody knows.
+_PLAIN = re.compile(
+    r"accept(?:-.*)?|content-type|cache-control|prefer|user-agent|via|forwarded|x-forwarded-.*|x-request-id"
+    r"|traceparent|.*-(?:version|beta)"
+)
 _KEYED = frozenset({"POST", "PATCH"})
 _MOST_WAITS = 9
 
@@ -118,8 +124,7 @@ def _changed(before: Headers, after: Headers) -> dict[str, Any]:
 
 def _shown(field: Field) -> str:
     name = field[0].decode("latin-1")
-    hidden = key.telling(name.lower()) and field[1] not in {_CALLERS.encode(), _MADE.encode()}
-    return f"{name}: {_HIDDEN if hidden else field[1].decode('latin-1')}"
+    return f"{name}: {field[1].decode('latin-1') if _PLAIN.fullmatch(name.lower()) else _HIDDEN}"
 
 
 async def _cache(
