@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "Say what would become of a request, and why.",
     "init": "Write a commented starter leeward.yaml.",
     "schema": "Print the configuration's JSON Schema, for editors.",
+    "purge": "Have a running proxy forget what it has stored.",
     "wait": "Wait until a running proxy is ready.",
 }
 
