@@ -48,10 +48,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class Change:
-    """From now on the origin answers so. `etag`: a new one for each change, or none."""
+    """From now on the origin answers so. `new`: with other content, and another ETag where it has one."""
 
     control: str | None = None
     etag: bool = False
+    new: bool = True
     vary: bool = False
     age: int | None = None
     expires: int | None = None
@@ -254,7 +255,7 @@ async def play(steps: list[Step], scope: Scope) -> None:
             case Change():
                 for world in (cached, modelled):
                     world.now = step
-                    world.version += step.etag
+                    world.version += step.new
             case Ask():
                 stage.script.append(origin)
                 expected: tuple[str, bytes] | str
@@ -270,6 +271,7 @@ async def play(steps: list[Step], scope: Scope) -> None:
 _SECONDS = st.sampled_from([0, 1, 3, 5, 10, 11, 60])
 _WISHES = st.one_of(
     *([st.none()] * 4),
+    st.just("max-stale=60"),
     st.sampled_from(["no-cache", "no-store", "only-if-cached"]),
     st.builds("{}={}".format, st.sampled_from(["max-age", "min-fresh", "max-stale"]), _SECONDS),
 )
@@ -287,10 +289,18 @@ _CONTROLS = st.lists(
     max_size=2,
     unique_by=lambda directive: directive.partition("=")[0],
 ).map(", ".join)
+# Met often, so that what they forbid is tried often.
+_LIKELY = [
+    "max-age=10",
+    "max-age=5, must-revalidate",
+    "max-age=10, s-maxage=3",
+    "max-age=5, proxy-revalidate",
+]
 _CHANGES = st.builds(
     Change,
-    control=_CONTROLS.map(lambda text: text or None),
+    control=st.sampled_from(_LIKELY) | _CONTROLS.map(lambda text: text or None),
     etag=st.booleans(),
+    new=st.booleans(),
     vary=st.booleans(),
     age=st.none() | st.none() | _SECONDS,
     expires=st.none() | st.none() | _SECONDS,
@@ -304,6 +314,25 @@ _STEPS: Any = st.lists(st.one_of(_ASKS, _ASKS, _ASKS, _CHANGES, st.builds(Wait, 
 @given(steps=_STEPS)
 def test_the_same_sequence_gets_the_same_decisions(scope: Scope, steps: list[Step]) -> None:
     asyncio.run(play(steps, scope))
+
+
+STRICT = Change(control="max-age=5, must-revalidate", etag=True)
+RECORDED: list[list[Step]] = [
+    [STRICT, Ask(), Wait(6), Change(gone=True), Ask(), Ask(wish="max-stale=60")],
+    [Change(control="max-age=5"), Ask(), Wait(6), Change(gone=True), Ask(), Wait(HOUR), Ask()],
+    [STRICT, Ask(), Wait(6), Change(control="max-age=60", etag=True, new=False), Ask(), Wait(50), Ask()],
+    [STRICT, Ask(), Wait(6), Change(control="no-store", etag=True, new=False), Ask(), Ask()],
+    [Change(control="max-age=60", vary=True), Ask(accept="x"), Ask(accept="y"), Ask(accept="x"), Ask()],
+    [Change(expires=10, age=3), Ask(), Wait(6), Ask(), Wait(1), Ask(), Ask(method="POST"), Ask()],
+    [Change(control="no-cache", etag=True), Ask(), Ask(), Ask(wish="only-if-cached")],
+    [Ask(identity="one"), Ask(identity="other"), Ask(), Ask(identity="one"), Ask(method="POST"), Ask()],
+]
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("steps", RECORDED)
+async def test_sequences_worth_remembering(scope: Scope, steps: list[Step]) -> None:
+    await play(steps, scope)
 
 
 def test_the_model_does_reuse_what_it_may() -> None:
