@@ -47,6 +47,12 @@ def test_an_upstream_becomes_a_route():
     assert built.forwarded
 
 
+def test_the_caches_tag_headers_hold_for_every_route():
+    assert wired().cache.tag_headers == ("cache-tag", "surrogate-key", "xkey")
+    whole = settings({"up": {"base_url": "https://a.example"}}, cache={"tag_headers": ["Edge-Tag"]})
+    assert route("up", whole.upstreams["up"], whole, b"salt" * 8).cache.tag_headers == ("edge-tag",)
+
+
 def test_the_prefix_and_host_of_the_contract():
     assert (wired().prefix, wired().host) == ("/up", None)
     assert (wired(host="api.local").prefix, wired(host="api.local").host) == ("", "api.local")

@@ -131,10 +131,10 @@ async def test_a_second_drain_means_now(origin: Origin):
 async def test_a_taken_port_is_told(origin: Origin):
     host, port = origin.url.removeprefix("http://").split(":")
     with pytest.raises(ListenError, match=port):
-        async with working(settings(origin.url, listen=f"{host}:{port}")):
+        async with working(settings("http://127.0.0.1:1", listen=f"{host}:{port}")):
             pass
     with pytest.raises(ListenError, match=port):
-        async with working(settings(origin.url, admin=f"{host}:{port}")):
+        async with working(settings("http://127.0.0.1:1", admin=f"{host}:{port}")):
             pass
 
 
