@@ -56,7 +56,9 @@ def demo(
 async def _demo(console: Console, *, keep: bool) -> int:
     whole = asyncio.current_task()
     if whole is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
+        # Ctrl-C as well: a shell's background jobs inherit it ignored, and Python then leaves it so.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, whole.cancel)
     straight = Side(run=Run(), upstream=Flaky())
     through = Side(run=Run(), upstream=Flaky())
     calls = trace()

@@ -199,9 +199,10 @@ async def test_a_callers_broken_body_is_not_retried(way: Way) -> None:
 
 
 async def test_a_request_that_cannot_be_written_is_no_attempt(way: Way) -> None:
-    got = await way.ask("GET", "/x", ("X-A", "a\r\nX-B: b"))
+    # A target of its own: the origin may still be counting what a test before this one gave up.
+    got = await way.ask("GET", "/unwritten", ("X-A", "a\r\nX-B: b"))
     assert isinstance(got.failure, BadRequestError)
-    assert (got.exchange.attempts, way.origin.count(), way.counts) == ([], 0, (0, 0))
+    assert (got.exchange.attempts, way.origin.count("/unwritten"), way.counts) == ([], 0, (0, 0))
 
 
 # Credentials
