@@ -17,6 +17,9 @@ from proxy.cli.flaky import Flaky, Mood
 from proxy.cli.traffic import SPAN, Outcome, Run
 
 WIDTH = 100  # columns that the whole picture needs
+_LIMITED = 429
+_LEAST_SHOWN = 0.005  # a smaller share would round to 0 %, which it is not
+_QUICK = 0.01  # seconds below which tenths of a millisecond are told
 # What a call may cost on a day when a quarter of all calls fail, and a limit makes it more.
 ATTEMPTS = 6
 RATIO = 0.6
@@ -76,9 +79,9 @@ def deeds(through: Side) -> RenderableType:
     hits, joined, fetched = through.of("hit"), through.of("collapsed"), through.fetched()
     retried = [outcome for outcome in fetched if outcome.attempts > 1]
     saved = sum(not outcome.failed for outcome in retried)
-    limited = through.upstream.answered[429]
+    limited = through.upstream.answered[_LIMITED]
     # Whoever joined a fetch was shown the same 429 as the one that made it.
-    passed_on = sum(outcome.status == 429 for outcome in fetched)  # noqa: PLR2004
+    passed_on = sum(outcome.status == _LIMITED for outcome in fetched)
     posts = [outcome for outcome in through.run.outcomes if outcome.call.method == "POST"]
     told = sum(bool(outcome.code) for outcome in through.run.outcomes)
     quick = sorted(outcome.seconds for outcome in hits)
@@ -133,11 +136,11 @@ def _of(part: int, whole: int) -> str:
     if not part or not whole:
         return str(part)
     share = part / whole
-    return f"{part} (<1%)" if share < 0.005 else f"{part} ({share:.0%})"  # noqa: PLR2004
+    return f"{part} (<1%)" if share < _LEAST_SHOWN else f"{part} ({share:.0%})"
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"  # noqa: PLR2004
+    return f"{1000 * seconds:.1f} ms" if seconds < _QUICK else f"{1000 * seconds:.0f} ms"
 
 
 def _find(side: Side, status: int) -> str | None:
