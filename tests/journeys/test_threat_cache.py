@@ -34,6 +34,7 @@ UNKEYED = {
     "Forwarded": "host=evil",
     "Origin": "http://evil", "Cookie": "a=evil", "X-Api-Key": "evil", "Authorization": "Bearer evil",
     "X-Auth-Token": "evil", "X-Real-IP": "1.2.3.4", "True-Client-IP": "1.2.3.4",
+    "Stripe-Account": "evil", "Ocp-Apim-Subscription-Key": "evil", "X-Scope-OrgID": "evil", "Sudo": "evil",
 }  # fmt: skip
 
 

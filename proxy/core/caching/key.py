@@ -22,17 +22,21 @@ from proxy.core.message import Request
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin, Route
 
-# Who is asking, or a field that servers are known to read behind a cache's back: a name with one of
-# these words, underscores read as hyphens.
+# Who is asking, for whom, or in what form: names with one of these words, underscores read as hyphens. Many
+# APIs choose the tenant, the account or their version by such a field and never name it in Vary.
 _TELLING = re.compile(
-    r"(?:^|-)(?:authorization|cookie2?|forwarded|origin|x-forwarded-.*|x-real-ip|x-client-ip|client-ip"
+    r"(?:^|-)(?:(?:user|account|org|tenant|team|project|workspace|customer|company|member|merchant"
+    r"|subscription|principal|impersonat|namespace|database|schema|role|profile|realm|client-id|app-id"
+    r"|application-id)[a-z]*|admin|subject|client-cert|behalf-of|act-as|sudo|version|beta|prefer|arg"
+    r"|field-?mask)(?:-|$)"
+    # Fields that servers are known to read behind a cache's back.
+    r"|(?:^|-)(?:authorization|cookie2?|forwarded|origin|x-forwarded-.*|x-real-ip|x-client-ip|client-ip"
     r"|true-client-ip|cf-connecting-ip|x-host|x-http-host-override|x-rewrite-ur[li]|x-original-.*"
-    r"|x-http-method.*|x-method-override|x-http-path-override|x-override-.*|x-user.*|x-tenant.*"
-    r"|x-account.*|x-org.*|x-remote-user|remote-user|from)$"
-    r"|auth|token|secret|api-?key|access-?key|session|signature|password|credential"
+    r"|x-http-method.*|x-method-override|x-http-path-override|x-override-.*|from)$"
+    r"|auth|token|secret|key$|api-?key|access-?key|session|signature|password|credential"
 )
-# Begin with a word of the above, but say nothing about who asks.
-_HARMLESS = frozenset({"x-request-id", "x-user-agent"})
+# Have a word of the above, but say nothing about who asks: what software it is, or which request.
+_HARMLESS = re.compile(r"x-request-id|(?:.*-)?user-?agent|(?:.*-)?idempotency-key|x-stainless-.*|sec-ch-.*")
 
 _MOST_REMEMBERED = 64
 
@@ -173,4 +177,4 @@ def _remembered(name: str) -> bool:
 
 def _read(name: str) -> bool:
     plain = name.replace("_", "-")
-    return plain not in _HARMLESS and _TELLING.search(plain) is not None
+    return _TELLING.search(plain) is not None and _HARMLESS.fullmatch(plain) is None

@@ -28,16 +28,19 @@ IDENTITIES = [
     *("Authorization", "Cookie", "X-Api-Key", "x_api_key", "Api-Key", "X-Auth-Token", "Private-Token"),
     *("X-Session-Id", "X-Forwarded-Host", "X-Forwarded-For", "x-forwarded-anything", "Forwarded"),
     *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"),
-    *(
-        "Origin",
-        "X-Real-IP",
-        "X-Host",
-        "X-Tenant",
-        "X-User-Id",
-        "True-Client-IP",
-        "From",
-        "X-Amz-Security-Token",
-    ),
+    *("Origin", "X-Real-IP", "X-Host", "True-Client-IP", "From", "X-Amz-Security-Token"),
+    # For whom a call is made, and in which form it is answered: what APIs do not name in Vary.
+    *("Stripe-Account", "OpenAI-Organization", "OpenAI-Project", "X-Goog-User-Project"),
+    *("Ocp-Apim-Subscription-Key", "DD-APPLICATION-KEY", "X-Algolia-Application-Id", "X-Key", "X-App-Id"),
+    *("X-Scope-OrgID", "Xero-Tenant-Id", "X-Tenant", "X-User-Id", "X-UserID", "X-Vault-Namespace", "Sudo"),
+    *("Impersonate-User", "X-MS-CLIENT-PRINCIPAL", "X-On-Behalf-Of", "As-User", "X-Workspace-Id", "x_team"),
+    *("Dropbox-API-Select-Admin", "CF-Access-Client-Id", "X-Customer-Id", "X-Remote-User", "Accept-Profile"),
+    *("Stripe-Version", "Notion-Version", "X-GitHub-Api-Version", "anthropic-beta", "Prefer"),
+    *("X-Goog-FieldMask", "Dropbox-API-Arg"),
+]
+HARMLESS = [
+    *("Accept", "User-Agent", "X-User-Agent", "X-Amz-User-Agent", "X-Request-Id", "X-Ms-Client-Request-Id"),
+    *("Idempotency-Key", "X-Stainless-Package-Version", "Sec-CH-UA-Full-Version", "Traceparent", "Priority"),
 ]
 
 
@@ -46,6 +49,11 @@ def test_what_says_who_asks_is_part_of_the_key(name: str) -> None:
     one, other = key(request((name, "one"))), key(request((name, "other")))
     assert len({one, other, key(request()), key(request((name, ""))), key(request((name, "one")))}) == 4
     assert one.place == other.place
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_says_nothing_of_it_is_not(name: str) -> None:
+    assert key(request((name, "one"))) == key(request((name, "other"))) == key(request())
 
 
 @pytest.mark.parametrize(
