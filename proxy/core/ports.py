@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +64,37 @@ class Store(Protocol):
 
     def usage(self) -> tuple[int, int]:
         """(entries, bytes) kept, bookkeeping counted."""
+
+
+class Turn(Enum):
+    """Whether to fetch what another process may be fetching just now."""
+
+    MINE = "mine"  # fetch it, for all processes; say `end` afterwards
+    OVER = "over"  # who had the turn has ended it: look into the store again
+    ALONE = "alone"  # fetch it, for yourself: nobody can wait for it, or it took too long
+
+
+class Turns(Protocol):
+    """Whose turn it is to fetch, among processes that share a store. Nothing here raises.
+
+    A process that dies loses its turns. Where nobody can be asked, everybody is alone.
+    """
+
+    async def take(self, name: bytes, patience: float) -> Turn:
+        """Waits while another process has the turn, at most `patience` seconds."""
+
+    def end(self, name: bytes, *, shared: bool) -> None:
+        """Ends a turn that was MINE. Unless `shared`, who waits need not: it cannot be in the store."""
+
+
+class Changes(Protocol):
+    """What other processes that share a store have changed while something was on its way."""
+
+    def note(self, place: bytes) -> None:
+        """A resource was changed or purged here. Returns when every process can see it."""
+
+    def seen(self, place: bytes) -> int:
+        """A number that is another one after each change of the resource."""
 
 
 class Secret(Protocol):

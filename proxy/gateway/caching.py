@@ -22,7 +22,7 @@ from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, NotCachedError
 from proxy.core.message import Request, Response, Whole
-from proxy.core.ports import Clock, Store
+from proxy.core.ports import Changes, Clock, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import gathered
@@ -40,7 +40,8 @@ _REROUTES = 3
 class Caching:
     """The cache's side of the path. `secret_key` is random, 16 to 64 bytes, and as long-lived as the store.
 
-    `max_filling` bounds, in bytes, what is held of all answers on their way into the store.
+    `max_filling` bounds, in bytes, what is held of all answers on their way into the store. Where other
+    processes share it, `turns` says who fetches, and `changes` what they have changed.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Caching:
         secret_key: bytes,
         verdicts: Verdicts | None = None,
         max_filling: int = 64 * 1024 * 1024,
+        turns: Turns | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._secret = secret_key
-        self._flights = Flights()
+        self._flights = Flights(changes)
         self._verdicts = verdicts or Verdicts()
         self._fetching = Fetching(
             store=store,
@@ -66,6 +69,7 @@ class Caching:
             flights=self._flights,
             verdicts=self._verdicts,
             max_filling=max_filling,
+            turns=turns,
         )
 
     async def answer(self, request: Request, route: Route, exchange: Exchange, fetch: Fetch) -> Response:

@@ -21,13 +21,14 @@ from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, InternalError, of_status
 from proxy.core.forwarding import hops
 from proxy.core.message import Body, Headers, Request, Response, lower_name
-from proxy.core.ports import Clock, Store
+from proxy.core.ports import Clock, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import Spliced
 from proxy.gateway.fill import Allowance, Fill, Reader
 from proxy.gateway.flight import Flight, Flights
 from proxy.gateway.refresh import Refresh
+from proxy.gateway.turn import elsewhere
 from proxy.gateway.verdicts import Verdicts
 
 # Sends a request upstream and writes into this record what became of it.
@@ -68,7 +69,10 @@ class Call:
 
 
 class Fetching:
-    """Leads flights. `max_filling` bounds, in bytes, what is held of all answers on their way in."""
+    """Leads flights. `max_filling` bounds, in bytes, what is held of all answers on their way in.
+
+    `turns` are taken with other processes that share the store.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,9 @@ class Fetching:
         flights: Flights,
         verdicts: Verdicts,
         max_filling: int,
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns
         self._store = store
         self._clock = clock
         self._refresh = refresh
@@ -92,6 +98,13 @@ class Fetching:
     async def lead(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
         """Fetches for a flight. Whatever comes of it, nobody is left waiting."""
         try:
+            if self._turns is not None and flight.shared:
+                store, clock, secret = self._store, self._clock, self._secret
+                found = await elsewhere(
+                    call, flight, turns=self._turns, store=store, clock=clock, secret=secret
+                )
+                if found is not None:
+                    return self._found(call, flight, decision, found)
             return await self._fly(call, flight, decision)
         except APIError as error:
             flight.pass_on(error)
@@ -102,6 +115,15 @@ class Fetching:
         except BaseException:
             flight.pass_on(InternalError())
             raise
+
+    def _found(self, call: Call, flight: Flight, decision: Miss | Revalidate, entry: Entry) -> Response:
+        """Another process has fetched it; who waits here may have it too."""
+        flight.confirm(entry)
+        self._flights.close(flight)
+        call.note(Verdict.COALESCED, Reason.COALESCED)
+        now = self._clock.now()
+        line = status.forwarded(decision.reason, status=entry.status, ttl=entry.ttl(now), collapsed=True)
+        return serve(call.request, entry, line, now=now, wall=self._clock.wall())
 
     async def _fly(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
         began = self._clock.now()
@@ -196,6 +218,9 @@ class Fetching:
             return annotate(response, line)
         entry = admitted.entry
         self._verdicts.forget(flight.id)
+        if events.is_stream(entry.headers):
+            # It may go on for long, and other processes cannot read along.
+            flight.end_turn(shared=False)
         body = self._fill(call, flight, entry, response, decision.stored, length=length, room=room)
         if flight.doomed():
             call.note(Verdict.MISS, Reason.CHANGED_MEANWHILE)
@@ -236,6 +261,8 @@ class Fetching:
                 await self._keep(call.key, flight, keepable)
 
         def ended() -> None:
+            if fill.outgrown:
+                flight.end_turn(shared=False)
             self._flights.close(flight)
             if fill.outgrown:
                 self._verdicts.remember(flight.id, Reason.TOO_LARGE, self._clock.now())

@@ -9,12 +9,13 @@ reaches a waiter who has just left is handed on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import APIError
+from proxy.core.ports import Changes
 from proxy.gateway.fill import Fill, Reader
 
 _FAILURES_SHARED = 2
@@ -76,7 +77,10 @@ class Flight:
         "_failures",
         "_fill",
         "_flights",
+        "_freed",
         "_purged",
+        "_seen",
+        "_turn",
         "_waiting",
         "id",
         "place",
@@ -101,6 +105,9 @@ class Flight:
         self._entry: Entry | None = None
         self._fill: Fill | None = None
         self._confirmed: Confirmed | None = None
+        self._freed = False
+        self._turn: Callable[[bool], None] | None = None
+        self._seen = flights.seen(place)
 
     async def join(self) -> Outcome:
         """Waits for the leader's head. A `Joined` reader has to be closed by who gets it."""
@@ -135,8 +142,24 @@ class Flight:
 
     def free(self) -> None:
         """The answer cannot be shared."""
+        self._freed = True
         self._flights.close(self)
         self._settle(Freed())
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it is fetched for other processes too."""
+        return self._turn is not None
+
+    def take_turn(self, end: Callable[[bool], None]) -> None:
+        """Other processes wait for it. `end` is called once: with its close, or when nobody can wait."""
+        self._turn = end
+
+    def end_turn(self, *, shared: bool) -> None:
+        """Lets other processes go on; unless `shared`, each for itself."""
+        end, self._turn = self._turn, None
+        if end is not None:
+            end(shared and not self._freed)
 
     def land(self, entry: Entry, fill: Fill) -> None:
         """The head is here; everybody who waits gets a reader, and so does who comes while it fills."""
@@ -176,11 +199,11 @@ class Flight:
 
     def doomed(self) -> bool:
         """Whether its resource was changed meanwhile: nobody new may join, nothing of it is kept."""
-        return self._doomed
+        return self._doomed or self._flights.seen(self.place) != self._seen
 
     def keeps(self, entry: Entry) -> bool:
         """Whether this, which it fetched, may be kept: neither changed nor purged meanwhile."""
-        return not self._doomed and self._purged.isdisjoint(entry.tags)
+        return not self.doomed() and self._purged.isdisjoint(entry.tags)
 
     def _landed(self) -> Outcome | None:
         if self._confirmed is not None:
@@ -203,11 +226,15 @@ class Flight:
 
 
 class Flights:
-    """All that is being fetched for the cache. `landings` grows whenever one of them ends."""
+    """All that is being fetched for the cache. `landings` grows whenever one of them ends.
 
-    __slots__ = ("_joinable", "_places", "landings")
+    `changes` tells of what other processes change.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_changes", "_joinable", "_places", "landings")
+
+    def __init__(self, changes: Changes | None = None) -> None:
+        self._changes = changes
         self._joinable: dict[bytes, Flight] = {}
         self._places: dict[bytes, set[Flight]] = {}
         self.landings = 0
@@ -218,7 +245,15 @@ class Flights:
 
     def find(self, id_: bytes) -> Flight | None:
         """The flight that a newcomer may join."""
-        return self._joinable.get(id_)
+        flight = self._joinable.get(id_)
+        if flight is not None and self._changes is not None and flight.doomed():
+            self._doom((flight,))
+            return None
+        return flight
+
+    def seen(self, place: bytes) -> int:
+        """A number that is another one after each change that any process knows of."""
+        return 0 if self._changes is None else self._changes.seen(place)
 
     def open(
         self, id_: bytes, place: bytes, *, upstream: str = "", target: str = "", shared: bool = True
@@ -240,9 +275,12 @@ class Flights:
         if not there:
             del self._places[flight.place]
         self.landings += 1
+        flight.end_turn(shared=True)
 
     def doom(self, place: bytes) -> None:
         """A resource has changed: what is on the way for it may be from before."""
+        if self._changes is not None:
+            self._changes.note(place)
         self._doom(self._places.get(place, ()))
 
     def purge(self, what: Purge) -> None:
