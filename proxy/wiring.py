@@ -159,6 +159,8 @@ async def build(settings: Settings) -> Runtime:
 def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes) -> Route:
     """One upstream with its rules, in core's terms."""
     injector = _injector(upstream.auth, salt)
+    policies = [upstream.cache, *(rule.cache for rule in upstream.rules if rule.cache is not None)]
+    ignored = tuple(sorted({name for policy in policies for name in policy.key.ignore_query}))
 
     def built(said: UpstreamSettings, rules: tuple[tuple[Match, Route], ...] = ()) -> Route:
         return Route(
@@ -175,6 +177,7 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             cache=said.cache.policy(
                 max_entry_bytes=settings.cache.max_entry_bytes, tag_headers=settings.cache.tag_headers
             ),
+            ignored_query=ignored,
             errors=said.errors,
             rules=rules,
         )

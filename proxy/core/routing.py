@@ -88,6 +88,8 @@ class Route:
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
     cache: CachePolicy = CachePolicy()
+    # Query parameters that some rule ignores: what differs in them alone is dropped together.
+    ignored_query: tuple[str, ...] = ()
     errors: ErrorMode = ErrorMode.TRANSLATE
     rules: tuple[tuple[Match, Route], ...] = field(default=(), repr=False)
 

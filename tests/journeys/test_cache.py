@@ -28,6 +28,7 @@ def proxy(leeward, origin):
         "negative": upstream(cache={"negative_ttl": {404: "60s"}}),
         "off": upstream(cache={"enabled": False}),
         "strict": upstream(cache={"scope": "shared"}),
+        "ruled": upstream(rules=[{"match": {"method": "GET"}, "cache": {"key": {"ignore_query": ["utm"]}}}]),
         "one": upstream(auth={"type": "bearer", "token": {"env": "CACHE_ONE"}}),
         "two": upstream(auth={"type": "bearer", "token": {"env": "CACHE_TWO"}}),
     }
@@ -205,6 +206,15 @@ def test_an_unsafe_method_invalidates(proxy, origin, path, method):
     changed = proxy.ask(method, "/plain" + path, body=b"{}")
     assert (changed.body, "fwd=method" in (changed.header("Cache-Status") or "")) == (b"done", True)
     assert proxy.get("/plain" + path).body == b"new"
+
+
+def test_it_does_so_whichever_rule_takes_it(proxy, origin, path):
+    target = path + "?utm=1"
+    origin.on(target).reply(200, b"old", [FRESH]).reply(200, b"done").reply(200, b"new", [FRESH])
+    assert proxy.get("/ruled" + target).body == b"old"
+    assert proxy.get("/ruled" + path + "?utm=2").body == b"old"
+    assert proxy.ask("PUT", "/ruled" + target, body=b"{}").body == b"done"
+    assert proxy.get("/ruled" + target).body == b"new"
 
 
 def test_a_failed_unsafe_method_does_not(proxy, origin, path):

@@ -111,7 +111,7 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         parts += (value.encode("latin-1") for value in values)
     return Key(
         primary=digest(parts, secret=secret),
-        place=place(route.name, target, secret=secret),
+        place=place_on(route, request.target, secret=secret),
         upstream=route.name,
         target=request.target,
     )
@@ -148,6 +148,12 @@ def place(upstream: str, target: str, *, secret: bytes) -> bytes:
     """The digest of a resource, whoever asks for it."""
     parts = (b"place", upstream.encode(), target.encode("utf-8", "surrogatepass"))
     return digest(parts, secret=secret)
+
+
+def place_on(route: Route, target: str, *, secret: bytes) -> bytes:
+    """The place of a target on a route, the same whichever of the route's rules takes the request."""
+    ignored = (*route.cache.key.ignore_query, *route.ignored_query)
+    return place(route.name, keyed_target(target, ignored), secret=secret)
 
 
 def keyed_target(target: str, ignored: tuple[str, ...]) -> str:

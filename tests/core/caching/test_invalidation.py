@@ -1,8 +1,11 @@
+import dataclasses
+
 import pytest
 
 from proxy.core.caching.invalidation import invalidates, places, restates
 from proxy.core.caching.key import place
 from proxy.core.caching.policy import CachePolicy, KeyPolicy
+from proxy.core.routing import Origin
 from tests.core.caching.samples import SECRET, WALL, Pair, request, response, route
 
 
@@ -37,9 +40,20 @@ def test_invalidates(method: str, status: int, answer: bool) -> None:
         ([("Location", "https://other.example/v1/b")], ["/a"]),
         ([("Location", "https://api.example.evil/v1/b")], ["/a"]),
         ([("Location", "https://api.example:444/v1/b")], ["/a"]),
-        ([("Location", "//api.example/v1/b")], ["/a"]),
+        ([("Location", "https://api.example:443/v1/b")], ["/a", "/b"]),
+        ([("Location", "http://api.example/v1/b")], ["/a"]),
+        ([("Location", "https:/v1/b")], ["/a"]),
+        ([("Location", "//api.example/v1/b")], ["/a", "/b"]),
+        ([("Location", "//other.example/v1/b")], ["/a"]),
+        ([("Location", "//api.example")], ["/a"]),
         ([("Location", "/v2/b")], ["/a"]),
-        ([("Location", "b")], ["/a"]),
+        ([("Location", "b")], ["/a", "/b"]),
+        ([("Location", "./c/b?d=1#e")], ["/a", "/c/b?d=1"]),
+        ([("Location", "../v1/b")], ["/a", "/b"]),
+        ([("Location", "../v2/b")], ["/a"]),
+        ([("Location", "?b=1")], ["/a", "/a?b=1"]),
+        ([("Location", "?")], ["/a", "/a?"]),
+        ([("Location", "b c")], ["/a"]),
         ([("Location", "")], ["/a"]),
     ],
 )
@@ -54,6 +68,22 @@ def test_a_place_is_named_as_the_key_names_it() -> None:
     assert set(found) == {place("api", "/a", secret=SECRET)}
 
 
+def test_a_place_is_the_same_whichever_rule_takes_the_request() -> None:
+    other = dataclasses.replace(route(), ignored_query=("utm",))
+    found = places(request(method="PUT", target="/a?utm=1"), response(), other, secret=SECRET)
+    assert set(found) == {place("api", "/a", secret=SECRET)}
+
+
+@pytest.mark.parametrize(
+    ("location", "dropped"),
+    [("//[::1]:8080/b", True), ("http://[::1]:8080/b", True), ("//[::1]/b", False), ("b", True)],
+)
+def test_an_origin_whose_address_is_a_number(location: str, dropped: bool) -> None:
+    numbered = dataclasses.replace(route(), origins=(Origin(scheme="http", host="::1", port=8080),))
+    found = places(request(method="POST"), response(("Location", location)), numbered, secret=SECRET)
+    assert (place("api", "/b", secret=SECRET) in set(found)) is dropped
+
+
 HERE = ("Content-Location", "/v1/a")
 FRESH = ("Cache-Control", "max-age=60")
 
@@ -63,6 +93,7 @@ FRESH = ("Cache-Control", "max-age=60")
     [
         ("POST", 200, [FRESH, HERE], True),
         ("POST", 200, [FRESH, ("Content-Location", "https://api.example/v1/a")], True),
+        ("POST", 200, [FRESH, ("Content-Location", "a")], True),
         ("POST", 200, [("Expires", "Wed, 15 Jul 2026 13:50:00 GMT"), HERE], True),
         ("POST", 200, [FRESH], False),
         ("POST", 200, [HERE], False),
