@@ -59,7 +59,7 @@ def shown(kept: Kept, now: float, mask: Callable[[str], str]) -> dict[str, Any]:
         "upstream": kept.key.upstream,
         "target": _target(mask(kept.key.target))[:_MOST_TARGET],
         "status": entry.status,
-        "size": entry.size,
+        "size": kept.size,
         "age": round(entry.age(now), 3),
         "ttl": round(entry.ttl(now), 3),
         "tags": [mask(tag) for tag in entry.tags[:_MOST_TAGS]],

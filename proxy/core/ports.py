@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ class Chance(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One stored answer, as a listing shows it. `uses` counts the look-ups that found its key."""
+    """One stored answer, as a listing shows it: `entry` may come without its content.
+
+    `uses` counts the look-ups that found its key; `size` is in bytes, the content's included.
+    """
 
     key: Key
     entry: Entry
     uses: int
+    size: int
 
 
 class Store(Protocol):
@@ -47,8 +52,12 @@ class Store(Protocol):
     async def load(self, key: Key) -> Sequence[Entry]:
         """The variants kept under a key, newest first; empty where there is none."""
 
-    async def keep(self, key: Key, entry: Entry) -> bool:
-        """Keeps one complete entry, replacing the variant that it matches. False = not kept."""
+    async def keep(self, key: Key, entry: Entry, *, asked: float = inf) -> bool:
+        """Keeps one complete entry, replacing the variant that it matches. False = not kept.
+
+        `asked` is the monotonic time at which its request went out: a store of several processes keeps
+        nothing that any of them has dropped or purged since.
+        """
 
     async def drop(self, key: Key) -> int:
         """Removes what is kept under a key; how many entries went."""

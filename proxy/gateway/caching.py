@@ -220,8 +220,10 @@ class Caching:
         return await self._fetching.lead(call, flight, decision)
 
     def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
-        key = call.key
-        return self._flights.open(id_, key.place, upstream=key.upstream, target=key.target, shared=shared)
+        key, now = call.key, self._clock.now()
+        return self._flights.open(
+            id_, key.place, upstream=key.upstream, target=key.target, shared=shared, opened=now
+        )
 
     def _stand_in(self, call: Call, decision: Miss | Revalidate, error: APIError) -> Response:
         """What is stored instead of a failure. Raises the failure where it may not."""

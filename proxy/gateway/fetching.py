@@ -277,7 +277,7 @@ class Fetching:
 
     async def _keep(self, key: Key, flight: Flight, entry: Entry) -> None:
         if flight.keeps(entry):
-            await self._store.keep(key, entry)
+            await self._store.keep(key, entry, asked=flight.opened)
             if not flight.keeps(entry):  # since it began to be stored
                 await self._store.drop(key)
 
@@ -336,7 +336,8 @@ class Fetching:
             return
         if call.request.method == "HEAD" and not entry.head_only:  # no HEAD brings its content
             return
-        flight = self._flights.open(id_, call.key.place, upstream=call.key.upstream, target=call.key.target)
+        key, now = call.key, self._clock.now()
+        flight = self._flights.open(id_, key.place, upstream=key.upstream, target=key.target, opened=now)
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
         decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason)

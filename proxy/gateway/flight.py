@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.purge import Purge
@@ -67,7 +68,8 @@ Outcome = Lead | Freed | Failed | Joined | Confirmed
 class Flight:
     """One fetch and those who wait for it. Made by `Flights`, with a leader on board.
 
-    `shared`: others may join; one that is not is only watched for changes of its resource.
+    `shared`: others may join; one that is not is only watched for changes of its resource. `opened` is the
+    monotonic time since when such changes concern it.
     """
 
     __slots__ = (
@@ -83,6 +85,7 @@ class Flight:
         "_turn",
         "_waiting",
         "id",
+        "opened",
         "place",
         "shared",
         "target",
@@ -90,9 +93,18 @@ class Flight:
     )
 
     def __init__(
-        self, flights: Flights, id_: bytes, place: bytes, *, upstream: str, target: str, shared: bool
+        self,
+        flights: Flights,
+        id_: bytes,
+        place: bytes,
+        *,
+        upstream: str,
+        target: str,
+        shared: bool,
+        opened: float,
     ) -> None:
         self.id = id_
+        self.opened = opened
         self.shared = shared
         self.place = place
         self.upstream = upstream
@@ -256,10 +268,17 @@ class Flights:
         return 0 if self._changes is None else self._changes.seen(place)
 
     def open(
-        self, id_: bytes, place: bytes, *, upstream: str = "", target: str = "", shared: bool = True
+        self,
+        id_: bytes,
+        place: bytes,
+        *,
+        upstream: str = "",
+        target: str = "",
+        shared: bool = True,
+        opened: float = inf,
     ) -> Flight:
         """A new flight, led by who opens it; one that is not `shared` is only for its leader."""
-        flight = Flight(self, id_, place, upstream=upstream, target=target, shared=shared)
+        flight = Flight(self, id_, place, upstream=upstream, target=target, shared=shared, opened=opened)
         if shared:
             self._joinable[id_] = flight
         self._places.setdefault(place, set()).add(flight)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
@@ -69,7 +70,8 @@ class MemoryStore:
     async def load(self, key: Key) -> Sequence[Entry]:
         return self.peek(key)
 
-    async def keep(self, key: Key, entry: Entry) -> bool:
+    async def keep(self, key: Key, entry: Entry, *, asked: float = inf) -> bool:
+        del asked  # one process knows by itself what is on its way
         size = entry.size
         if size > self._max_entry_bytes or size + _overhead(key) > self._room:
             # What it would have replaced is older than what its caller was just told.
@@ -111,7 +113,9 @@ class MemoryStore:
             shelf = seat.value
             if what.reaches(shelf.key.upstream, shelf.key.target):
                 meant = (entry for entry in shelf.entries if what.means(entry))
-                found += (Kept(key=shelf.key, entry=entry, uses=seat.uses) for entry in meant)
+                found += (
+                    Kept(key=shelf.key, entry=entry, uses=seat.uses, size=entry.size) for entry in meant
+                )
             if len(found) >= limit:
                 break
             if number % _SLICE == 0:

@@ -59,7 +59,11 @@ def test_a_listing_may_ask_for_everything() -> None:
 
 def row(target: str) -> dict[str, Any]:
     key = Key(primary=b"p" * 32, place=b"q" * 32, upstream="api", target=target)
-    return shown(Kept(key=key, entry=KEPT, uses=3), NOW + 12.5, lambda text: text.replace("c4nary", "***"))
+    return shown(
+        Kept(key=key, entry=KEPT, uses=3, size=KEPT.size),
+        NOW + 12.5,
+        lambda text: text.replace("c4nary", "***"),
+    )
 
 
 def test_a_row_says_what_is_kept() -> None:

@@ -1,9 +1,11 @@
 """Many callers at once."""
 
 import asyncio
+from math import inf
 
 import pytest
 
+from proxy.core.caching.entry import Entry
 from proxy.core.caching.policy import CachePolicy
 from proxy.core.caching.purge import Purge
 from proxy.core.exchange import Verdict
@@ -343,13 +345,33 @@ async def test_a_change_before_the_head_is_not_lost() -> None:
     assert (await stage.get(request()))[1] == b"new"
 
 
+async def test_the_store_is_told_since_when_a_change_concerns_it() -> None:
+    stage = Stage()
+    told: list[tuple[float, float]] = []
+    began = stage.clock.time
+
+    async def noted(key: object, entry: Entry, *, asked: float = inf) -> bool:
+        told.append((asked, entry.received))
+        return True
+
+    stage.store.keep = noted  # type: ignore[method-assign] # the stage's store is made for that
+
+    async def late(_request: object) -> Response:
+        stage.clock.time += 5
+        return fresh()
+
+    stage.script.append(late)
+    await stage.get(request())
+    assert told == [(began, began + 5)]
+
+
 async def test_a_change_while_it_is_being_stored_is_not_lost() -> None:
     stage = Stage()
     stage.script.append(fresh())
     keep = stage.store.keep
 
-    async def slow(key: object, entry: object) -> bool:
-        kept = await keep(key, entry)  # type: ignore[arg-type] # passed through
+    async def slow(key: object, entry: object, *, asked: float = inf) -> bool:
+        kept = await keep(key, entry, asked=asked)  # type: ignore[arg-type] # passed through
         stage.caching._flights.purge(Purge())
         return kept
 

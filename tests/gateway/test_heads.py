@@ -1,6 +1,7 @@
 """What a HEAD learns is stored for the next one, and holds for what is stored (RFC 9111 §4.3.5)."""
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -55,7 +56,7 @@ async def test_a_store_that_fails_meanwhile_closes_the_answer() -> None:
     await stage.get(request())
     stage.clock.time += 61
 
-    async def failing(key: Key, entry: Entry) -> bool:
+    async def failing(key: Key, entry: Entry, *, asked: float = inf) -> bool:
         raise InternalError
 
     stage.store.keep = failing  # type: ignore[method-assign] # the stage's store is made for that

@@ -8,17 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key, identify
 from proxy.core.caching.purge import Purge
 from proxy.core.caching.serving import serve
 from proxy.core.ports import Store
 from proxy.stores.memory import MemoryStore
 from tests.core.caching.samples import NOW, SECRET, WALL, entry, request, route
+from tests.stores.contract import KEPT, Contract, Made, Make, key, variant
 
-KEPT = entry(("Cache-Control", "max-age=60"), body=b"b" * 100)
 SPARE = 100  # bytes for the queues' own
-VARIED = entry(("Cache-Control", "max-age=60"), ("Vary", "Foo"), body=b"b" * 100)
 
 
 @dataclass
@@ -35,14 +33,14 @@ class Told:
         )
 
 
-def key(target: str = "/a", *, identity: str = "none") -> Key:
-    found = identify(request(target=target), route(identity=identity), secret=SECRET)
-    assert isinstance(found, Key)
-    return found
+class TestContract(Contract):
+    @pytest.fixture
+    def made(self) -> Make:
+        async def make(*, max_bytes: int = 1 << 20, max_entry_bytes: int = 1 << 16) -> Made:
+            told = Told(max_bytes, max_entry_bytes)
+            return Made(store=told.store, evicted=told.evicted)
 
-
-def variant(name: str) -> Entry:
-    return replace(VARIED, selection=name.encode())
+        return make
 
 
 @pytest.fixture
@@ -58,67 +56,12 @@ def test_it_satisfies_the_port() -> None:
     assert store.usage() == (0, 0)
 
 
-async def test_what_is_kept_is_found_under_its_key_only() -> None:
-    store = Told().store
-    assert await store.load(key()) == ()
-    assert await store.keep(key(), KEPT)
-    assert await store.load(key()) == (KEPT,)
-    assert store.peek(key()) == (KEPT,)
-    assert await store.load(key("/b")) == ()
-    assert await store.load(key(identity="other")) == ()
-
-
-async def test_variants_newest_first_each_once() -> None:
-    told = Told()
-    store = told.store
-    for name in ("one", "two", "one"):
-        await store.keep(key(), variant(name))
-    assert [kept.selection for kept in await store.load(key())] == [b"one", b"two"]
-    assert store.usage()[0] == 2
-    assert told.evicted == []
-
-
-async def test_one_key_cannot_hold_endless_variants() -> None:
-    told = Told()
-    for number in range(40):
-        await told.store.keep(key(), variant(str(number)))
-    kept = await told.store.load(key())
-    assert [entry.selection for entry in kept[:2]] == [b"39", b"38"]
-    assert len(kept) == 32
-    assert told.evicted == ["variants"] * 8
-
-
 async def test_replacing_does_not_count_twice(cost: int) -> None:
     told = Told()
     for _ in range(3):
         await told.store.keep(key(), KEPT)
     assert told.store.usage() == (1, cost)
     assert told.evicted == []
-
-
-async def test_dropping() -> None:
-    told = Told()
-    store = told.store
-    for target in ("/a", "/b", "/c"):
-        await store.keep(key(target), KEPT)
-    assert await store.drop(key("/a")) == 1
-    assert await store.drop(key("/a")) == 0
-    assert store.usage()[0] == 2
-    assert await store.purge(Purge()) == 2
-    assert store.usage() == (0, 0)
-    assert told.evicted == ["purged"] * 3
-
-
-async def test_a_place_is_dropped_for_every_identity() -> None:
-    told = Told()
-    store = told.store
-    for identity in ("one", "two"):
-        await store.keep(key(identity=identity), KEPT)
-    await store.keep(key("/b"), KEPT)
-    assert await store.drop_place(key().place) == 2
-    assert await store.drop_place(key().place) == 0
-    assert await store.load(key("/b")) == (KEPT,)
-    assert told.evicted == ["invalidated"] * 2
 
 
 async def test_what_was_not_asked_for_again_goes_first(cost: int) -> None:
@@ -153,14 +96,6 @@ async def test_what_is_too_large_is_not_kept_and_neither_is_what_it_replaces() -
     small = Told(max_bytes=1000)
     assert not await small.store.keep(key(), KEPT.holding(b"b" * 1000))
     assert small.store.usage() == (0, 0)
-
-
-async def test_a_large_variant_leaves_the_others_alone() -> None:
-    told = Told(max_entry_bytes=2000)
-    for name in ("one", "two"):
-        await told.store.keep(key(), variant(name))
-    assert not await told.store.keep(key(), variant("one").holding(b"b" * 2000))
-    assert [kept.selection for kept in await told.store.load(key())] == [b"two"]
 
 
 async def test_room_within_the_only_key() -> None:
@@ -239,52 +174,6 @@ async def tagged(told: Told, target: str, *tags: str, identity: str = "none") ->
 
 async def left(told: Told) -> list[str]:
     return sorted(kept.key.target for kept in await told.store.kept(Purge(), 100))
-
-
-@pytest.mark.parametrize(
-    ("what", "gone"),
-    [
-        (Purge(), ["/a/1", "/a/2", "/a/b/3?q=1", "/c"]),
-        (Purge(upstream="api"), ["/a/1", "/a/2", "/a/b/3?q=1", "/c"]),
-        (Purge(upstream="other"), []),
-        (Purge(path="/a/*"), ["/a/1", "/a/2"]),
-        (Purge(path="/a/**"), ["/a/1", "/a/2", "/a/b/3?q=1"]),
-        (Purge(path="/c"), ["/c"]),
-        (Purge(tag="red"), ["/a/1", "/c"]),
-        (Purge(tag="RED"), []),
-        (Purge(tag="red", path="/a/**"), ["/a/1"]),
-        (Purge(tag="red", upstream="other"), []),
-    ],
-)
-async def test_a_purge_takes_what_is_meant_and_says_how_much(what: Purge, gone: list[str]) -> None:
-    told = Told()
-    await tagged(told, "/a/1", "red", "blue")
-    await tagged(told, "/a/2", "blue")
-    await tagged(told, "/a/b/3?q=1")
-    await tagged(told, "/c", "red")
-    everything = await left(told)
-    assert await told.store.purge(what) == len(gone)
-    assert await left(told) == [target for target in everything if target not in gone]
-    assert told.evicted == ["purged"] * len(gone)
-    assert await told.store.purge(what) == 0
-
-
-async def test_only_the_variants_with_the_tag_go() -> None:
-    told = Told()
-    await told.store.keep(key(), replace(variant("one"), tags=("red",)))
-    await told.store.keep(key(), replace(variant("two"), tags=("blue",)))
-    assert await told.store.purge(Purge(tag="red")) == 1
-    assert [kept.selection for kept in told.store.peek(key())] == [b"two"]
-    assert await told.store.purge(Purge(tag="red")) == 0
-
-
-async def test_the_tags_are_those_of_the_newest_answer() -> None:
-    told = Told()
-    await tagged(told, "/a", "red")
-    await tagged(told, "/a", "blue")
-    assert await told.store.purge(Purge(tag="red")) == 0
-    assert await told.store.purge(Purge(tag="blue")) == 1
-    assert told.store.usage() == (0, 0)
 
 
 async def test_a_purge_of_much_lets_others_have_a_turn() -> None:
