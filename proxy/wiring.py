@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.auth.basic import Basic
@@ -40,10 +40,14 @@ from proxy.stores.memory import MemoryStore
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.session import Session
 
+if TYPE_CHECKING:
+    from proxy.observe.tracing import Traces
+
 # The standard library's loggers lead into the one sink, which samples what repeats.
 _LOGGER = logging.getLogger("leeward")
 _FILES_EVERY = 1.0  # seconds between two looks at the files that hold secrets
 _LAST_GRACE = 0.5  # seconds for background tasks when everything else has ended
+_LAST_SPANS = 2.0  # seconds for the collector to take them
 
 
 class MonotonicClock:
@@ -70,6 +74,7 @@ class Runtime:
     store: MemoryStore
     session: Session
     refresh: Refresh
+    traces: Traces | None
     mask: Callable[[str], str]
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
@@ -82,6 +87,8 @@ class Runtime:
                 await self._watch
         await self.refresh.drain(_LAST_GRACE)
         await self.session.close()
+        if self.traces is not None:
+            await self.traces.close(_LAST_SPANS)
 
     def watch(self, files: Sequence[FileSecret]) -> None:
         if files:
@@ -112,6 +119,9 @@ async def build(settings: Settings) -> Runtime:
     readers: list[Observer] = [metrics, recent]
     if settings.log.access:
         readers.append(logs.AccessLog())
+    traces = await _traces(settings, mask)
+    if traces is not None:
+        readers.append(traces)
     observers = [Together(readers)]
     store = MemoryStore(
         max_bytes=settings.cache.max_bytes,
@@ -146,6 +156,7 @@ async def build(settings: Settings) -> Runtime:
         session=session,
         refresh=refresh,
         explain=explain,
+        traces=traces,
         mask=mask,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
@@ -198,6 +209,26 @@ def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
             return Header(name, value, salt)
         case credentials.QueryCredential(name=name, value=value):
             return Query(name, value, salt)
+
+
+async def _traces(settings: Settings, mask: Callable[[str], str]) -> Traces | None:
+    """What sends traces, where they are wanted."""
+    endpoint = settings.tracing.otlp_endpoint
+    if endpoint is None:
+        return None
+
+    def made() -> Traces:
+        from proxy.observe import tracing  # noqa: PLC0415 - OpenTelemetry is a third of a start
+
+        return tracing.Traces(
+            tracing.exporter(endpoint),
+            version=__version__,
+            prefixes={name: upstream.prefix for name, upstream in settings.upstreams.items()},
+            scheme="http" if settings.server.tls is None else "https",
+            mask=mask,
+        )
+
+    return await asyncio.to_thread(made)
 
 
 def _missing(settings: Settings) -> list[str]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from proxy import auth
 from proxy.cli import COMMANDS
 from proxy.config.loading import load
-from proxy.config.pending import _OF_ALL, _OF_UPSTREAMS
+from proxy.config.pending import _OF_UPSTREAMS
 from proxy.config.settings import Settings
 from proxy.core import failure
 from proxy.core.failure import APIError
@@ -205,9 +205,7 @@ def test_commands_are_listed() -> None:
 
 def test_what_is_not_in_force_is_listed() -> None:
     section = text("README.md").partition("## Not in this version")[2].partition("\n## ")[0]
-    assert [
-        path for path in (*_OF_UPSTREAMS, *_OF_ALL) if path[-1] not in section and path[0] not in section
-    ] == []
+    assert [path for path in _OF_UPSTREAMS if path[-1] not in section and path[0] not in section] == []
 
 
 # Settings and credentials
@@ -308,7 +306,10 @@ def _numbers(version: str) -> list[int]:
 
 def test_the_lock_names_every_dependency_and_no_place() -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    # The tests take in the extra that a running proxy may do without.
+    wanted = [*project["dependencies"], *extras["tracing"], *extras["test"][1:]]
+    assert extras["test"][0] == "leeward[tracing]"
     lock = text("requirements.lock")
     pinned = set(re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE))
     assert {_distribution(line) for line in wanted} <= pinned
@@ -320,11 +321,17 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         _distribution(line) for line in tomllib.loads(text("pyproject.toml"))["project"]["dependencies"]
     }
     modules = {module.partition(".")[0] for name in python_files("proxy") for module in imported(name)}
-    outside = modules - sys.stdlib_module_names - {"proxy"}
+    # Of the extra `tracing`, whose packages share one name.
+    outside = modules - sys.stdlib_module_names - {"proxy", "opentelemetry"}
     known = packages_distributions()
     used = {_distribution(found) for module in outside for found in known[module]}
     # Parts of pydantic, and its settings' extra `yaml`.
     assert used - {"pydantic-core", "pyyaml"} == declared
+
+
+def test_what_is_optional_is_imported_in_one_place() -> None:
+    users = [f for f in python_files("proxy") if any(m.startswith("opentelemetry") for m in imported(f))]
+    assert users == ["proxy/observe/tracing.py"]
 
 
 def _distribution(line: str) -> str:

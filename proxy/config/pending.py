@@ -34,14 +34,10 @@ _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("concurrency",): _given,
     ("errors",): _native,
 }
-_OF_ALL: dict[tuple[str, ...], Callable[[Any], bool]] = {
-    ("tracing", "otlp_endpoint"): _given,
-}
 
 
 def pending(data: Mapping[str, Any]) -> Iterator[Key]:
     """The keys in valid data, before defaults are merged, that are not in force."""
-    yield from _found(_OF_ALL, data, ())
     yield from _of_upstream(data.get("defaults") or {}, ("defaults",))
     for name, upstream in data["upstreams"].items():
         yield from _of_upstream(upstream, ("upstreams", name))

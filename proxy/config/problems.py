@@ -153,7 +153,6 @@ _EXAMPLES = {
 }
 _FORMS = {
     "path": "should be a glob that starts with / or *, without a query, such as /v1/*",
-    "otlp_endpoint": "should be a URL such as http://127.0.0.1:4318",
     "name": "should be the parameter's name alone, such as key",
 }
 

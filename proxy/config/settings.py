@@ -7,9 +7,11 @@ The defaults here are the contract's. Values come from `proxy/config/loading.py`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.addresses import Address, ListenAddress
@@ -18,6 +20,7 @@ from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamS
 from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
 
+_EXPORTER = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 FileName = Annotated[str, Field(min_length=1)]
 
 
@@ -36,6 +39,31 @@ def _memory_only(written: Any) -> Any:
         what = f"{scheme}:// is not in this version" if known else "is not a store that is known"
         raise ValueError(f"{what}; it keeps the cache in memory: write memory://")
     return written
+
+
+def _collector(written: str) -> str:
+    try:
+        parts = urlsplit(written)
+        fit = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fit = False
+    if not fit or parts.query or parts.fragment:
+        raise ValueError("should be the collector's URL, such as http://127.0.0.1:4318")
+    if "@" in parts.netloc:
+        raise ValueError("holds a credential; set it as OTEL_EXPORTER_OTLP_HEADERS, in the environment")
+    if not _exportable():
+        raise ValueError(
+            "needs packages that are missing; pip install 'leeward[tracing]', in a checkout '.[tracing]'"
+        )
+    return written
+
+
+def _exportable() -> bool:
+    """Whether what sends traces is installed; it is not imported for that."""
+    try:
+        return all(find_spec(name) is not None for name in _EXPORTER)
+    except ModuleNotFoundError:  # of a package around it
+        return False
 
 
 class ServerTLS(Section):
@@ -75,8 +103,12 @@ class LogSettings(Section):
 
 
 class TracingSettings(Section):
-    otlp_endpoint: Annotated[str, Field(pattern="^https?://.+")] | None = None
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] | None = None
     sample: Ratio = 1.0
+
+    def share(self) -> float:
+        """Of requests that are traced."""
+        return 0.0 if self.otlp_endpoint is None else self.sample
 
 
 UpstreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
+from proxy.core.tracing import Trace
 
 
 class Verdict(StrEnum):
@@ -26,7 +27,8 @@ class Attempt:
     """One request sent upstream, or tried to be. Times in seconds, `started` on the monotonic clock.
 
     `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect` or
-    `protocol`. `reason` says why it was or was not repeated, `wait` for how long was waited then.
+    `protocol`. `reason` says why it was or was not repeated, `wait` for how long was waited then. `span` is
+    its place in the exchange's trace, and `url` where it went, without query; both only where there is one.
     """
 
     started: float
@@ -35,6 +37,8 @@ class Attempt:
     outcome: str = ""
     reason: Reason | None = None
     wait: float | None = None
+    span: int = 0
+    url: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Exchange:
     verdict: Verdict = Verdict.BYPASS
     reason: Reason | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    trace: Trace | None = None  # where the request stands in a trace that is told
     status: int = 0
     error: APIError | None = None
     code: str | None = None  # the failure's code, also where the upstream's answer was passed on

@@ -21,6 +21,7 @@ from proxy.core.failure import APIError, BadRequestError, CallerError, InternalE
 from proxy.core.forwarding import callers_id
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Observer, Secret
+from proxy.core.tracing import begin
 from proxy.gateway.pipeline import Pipeline, failed
 from proxy.server.ahead import Ahead
 from proxy.server.head import Head, read
@@ -51,9 +52,11 @@ class ProxyApp:
         idle_timeout: float,
         scheme: str = "http",
         keep: int = 0,
+        sample: float = 0.0,
     ) -> None:
         """Times in seconds, sizes in bytes; `keep` of each body are kept for the log.
 
+        `sample` is the share of requests that are traced, from 0 to 1.
         `bug` is told of failures that are ours, with the request's id.
         """
         self._pipeline = pipeline
@@ -64,6 +67,7 @@ class ProxyApp:
         self._max_request_body = max_request_body
         self._scheme = scheme
         self._keep = keep
+        self._sample = sample
         # Names need to be different, not secret: the system's generator seeds, it is not asked each time.
         self._bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311
         self._date = ("", -1)
@@ -119,6 +123,8 @@ class ProxyApp:
         exchange.target = head.target.partition("?")[0]
         exchange.headers_in = head.headers
         exchange.id = callers_id(head.headers) or exchange.id
+        if self._sample > 0:
+            exchange.trace = begin(head.headers, sample=self._sample, bits=self._bits)
         self._check_caller(head)
         body: Whole | CallerBody
         if head.length == 0:

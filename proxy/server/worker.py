@@ -81,6 +81,7 @@ class Worker:
             idle_timeout=server_settings.idle_timeout,
             scheme="http" if tls is None else "https",
             keep=MOST_BODY if self._settings.log.bodies and self._settings.log.level == "debug" else 0,
+            sample=self._settings.tracing.share(),
         )
         connections = Connections(app, loop)
         server = await listen(connections, server_settings.listen, tls=tls)

@@ -8,6 +8,7 @@ connection before the wait.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ from proxy.core.resilience.budget import (
 )
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Route
+from proxy.core.tracing import within
 from proxy.upstream.replay import Replay, prepared, replayable
 from proxy.upstream.session import Call, CallerFault, Session
 
@@ -201,8 +203,9 @@ class _Trial(RetryOptionsBase):
         if number > 1:
             self._body.rewind()
         route, clock = self._route, self._owner.clock
-        request = await route.injector.inject(self._request)
-        attempt = Attempt(started=clock.now())
+        attempt = Attempt(started=0.0)
+        request = await route.injector.inject(self._traced(attempt))
+        attempt.started = clock.now()
         remaining = self._deadline - attempt.started
         if remaining <= 0:
             raise DeadlineExceededError("The time for the whole request is spent.")
@@ -240,6 +243,15 @@ class _Trial(RetryOptionsBase):
         elif self._again(number, attempt, outcome, status, response.headers):
             response.body.close()
         return _Answer(method, response)
+
+    def _traced(self, attempt: Attempt) -> Request:
+        """The request as it goes upstream in this attempt: what is done there belongs below this span."""
+        trace, request = self._exchange.trace, self._request
+        if trace is None:
+            return request
+        attempt.span = int.from_bytes(os.urandom(8)) or 1
+        attempt.url = self._route.origins[0].url + request.path
+        return replace(request, headers=within(request.headers, trace, attempt.span))
 
     def _again(
         self, number: int, attempt: Attempt, outcome: str, cause: APIError | int, headers: Headers

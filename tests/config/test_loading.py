@@ -20,6 +20,7 @@ from proxy.config.settings import Settings
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 NO_URL = "is missing; write the API's address, such as base_url: https://api.example.com"
 NOT_HTTP = "'ftp://b.example' is not http:// or https://; write https://b.example"
+NATIVE = {"base_url": "https://b.example", "errors": "native"}
 LEAST = "upstreams:\n  a:\n    base_url: https://a.example\n"
 
 
@@ -266,13 +267,11 @@ def test_no_exception_carries_a_secret_behind_it(file: Path) -> None:
 
 def test_what_is_not_in_force_is_warned_about_with_its_line(file: Path) -> None:
     text = LEAST + "    rate_limit: {requests: 5}\n"
-    found = loaded(
-        file, text, {"LEEWARD_DEFAULTS__ERRORS": "native"}, tracing={"otlp_endpoint": "http://a:1"}
-    )
+    found = loaded(file, text, {"LEEWARD_DEFAULTS__ERRORS": "native"}, upstreams={"b": NATIVE})
     assert [str(warning).replace(str(file), "FILE") for warning in found.warnings] == [
         "FILE:4: upstreams.a.rate_limit: accepted, but not in force in this version",
-        "command line: tracing.otlp_endpoint: accepted, but not in force in this version",
         "LEEWARD_DEFAULTS__ERRORS: defaults.errors: accepted, but not in force in this version",
+        "command line: upstreams.b.errors: accepted, but not in force in this version",
     ]
 
 

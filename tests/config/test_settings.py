@@ -111,3 +111,51 @@ def test_no_rendering_of_the_whole_shows_a_secret() -> None:
 
 def test_a_drain_may_be_none_at_all() -> None:
     assert settings(server={"drain_timeout": 0}).server.drain_timeout == 0
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "http://127.0.0.1:4318",
+        "https://otel.example/",
+        "http://[::1]:4318/v1/traces",
+    ],
+)
+def test_a_collector_is_named_by_its_url(written: str) -> None:
+    tracing = settings(tracing={"otlp_endpoint": written, "sample": 0.5}).tracing
+    assert (tracing.otlp_endpoint, tracing.share()) == (written, 0.5)
+
+
+def test_without_a_collector_nothing_is_traced() -> None:
+    assert settings().tracing.share() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("127.0.0.1:4318", "should be the collector's URL, such as http://127.0.0.1:4318"),
+        ("grpc://a:4317", "should be the collector's URL"),
+        ("http://", "should be the collector's URL"),
+        ("http://a:99999", "should be the collector's URL"),
+        ("http://a?key=canary", "should be the collector's URL"),
+        ("http://user:canary@a:4318", "holds a credential; set it as OTEL_EXPORTER_OTLP_HEADERS"),
+    ],
+)
+def test_what_is_no_collector(written: str, told: str) -> None:
+    with pytest.raises(ValidationError, match=told) as caught:
+        settings(tracing={"otlp_endpoint": written})
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_collector_without_the_packages_for_it_is_told_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, partly: bool
+) -> None:
+    def missing(name: str) -> None:
+        if partly:
+            raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("proxy.config.settings.find_spec", missing)
+    with pytest.raises(ValidationError, match=r"pip install 'leeward\[tracing\]'"):
+        settings(tracing={"otlp_endpoint": "http://127.0.0.1:4318"})
+    settings(tracing={"sample": 0.5})
