@@ -28,6 +28,7 @@ from proxy.gateway.content import Spliced
 from proxy.gateway.fill import Allowance, Fill, Reader
 from proxy.gateway.flight import Flight, Flights
 from proxy.gateway.refresh import Refresh
+from proxy.gateway.standing import stands
 from proxy.gateway.turn import elsewhere
 from proxy.gateway.verdicts import Verdicts
 
@@ -291,6 +292,9 @@ class Fetching:
             content = variation.matching(call.request.headers, others, secret=self._secret)
         if content is None or content.status != ranges.OK or content.span is not None:
             return
+        # What came after the HEAD was asked for is newer than what the HEAD says.
+        if content.received > moment.sent:
+            return
         kept = replace(content, lifetime=0.0, stale_while_revalidate=0.0, strict=True)
         if validation.agrees(content, response.headers):
             as_got = replace(call.request, method="GET")
@@ -298,7 +302,8 @@ class Fetching:
             admitted = admit(as_got, news, moment, policy=call.route.cache, secret=self._secret)
             if isinstance(admitted, Admit):
                 kept = admitted.entry.holding(content.body)
-        await self._keep(call.key, flight, kept)
+        if await stands(call, flight, content, store=self._store, secret=self._secret):
+            await self._keep(call.key, flight, kept)
 
     async def _confirm(
         self, call: Call, flight: Flight, decision: Revalidate, response: Response, moment: Moment
@@ -317,7 +322,8 @@ class Fetching:
         if isinstance(admitted, Admit):
             entry = admitted.entry.holding(stored.body)
             flight.confirm(entry)
-            await self._keep(call.key, flight, entry)
+            if await stands(call, flight, stored, store=self._store, secret=self._secret):
+                await self._keep(call.key, flight, entry)
             self._flights.close(flight)
         else:
             flight.free()
@@ -340,7 +346,7 @@ class Fetching:
         flight = self._flights.open(id_, key.place, upstream=key.upstream, target=key.target, opened=now)
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
-        decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason)
+        decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason, stored=entry)
         apart = replace(call, request=_plain(call.request), exchange=replace(call.exchange, attempts=[]))
         task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
         # Also where the task is cancelled before its first step.

@@ -49,6 +49,25 @@ async def test_otherwise_it_is_stale_and_stands_in_for_nothing(answered: list[Pa
     assert stage.asked[-1].headers.get("if-none-match") == '"a"'
 
 
+@pytest.mark.parametrize("asked_first", [False, True])
+@pytest.mark.parametrize("etag", ['"a"', '"b"'])
+async def test_what_was_stored_meanwhile_is_newer_than_what_it_says(asked_first: bool, etag: str) -> None:
+    stage = Stage()
+    stage.script.append(fresh(TAGGED, body=b"" if asked_first else b"old"))
+    await stage.get(HEAD if asked_first else request())
+    stage.clock.time += 61
+    stage.script += [response(FRESH, ("ETag", etag), status=200), fresh(("ETag", '"c"'), body=b"new")]
+    (slow,) = await callers(stage, 1, HEAD)
+    gate, stage.gate = stage.gate, None
+    stage.clock.time += 1
+    assert (await stage.get(request()))[1] == b"new"
+    stage.gate = gate
+    go(stage)
+    await slow
+    answer, body = await stage.get(request())
+    assert (told(answer), body) == ("leeward; hit; ttl=60", b"new")
+
+
 async def test_a_store_that_fails_meanwhile_closes_the_answer() -> None:
     stage = Stage()
     body = Pipe(None)

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.caching.policy import CachePolicy
 from proxy.core.caching.purge import Purge
+from proxy.core.message import Request, Response
 from proxy.core.reason import Reason
 from tests.core.caching.samples import request, response, route
 from tests.gateway.stage import FRESH, Pipe, Stage, callers, fresh, go, quiet, settle, told, whole
@@ -79,6 +80,21 @@ async def test_while_what_is_stored_is_confirmed(what: Purge) -> None:
     assert (await stage.get(ASKED))[1] == b"new"
 
 
+@pytest.mark.parametrize("what", MEANT)
+async def test_a_304_with_other_tags_does_not_bring_it_back(what: Purge) -> None:
+    stage = Stage()
+    tagged, blue = ("ETag", '"a"'), ("Cache-Tag", "blue")
+    confirmed = response(tagged, FRESH, blue, status=304)
+    stage.script += [fresh(RED, tagged, body=b"old"), confirmed, fresh(body=b"new")]
+    await stage.get(ASKED)
+    stage.clock.time += 70
+    (task,) = await callers(stage, 1, ASKED)
+    assert await stage.caching.purge(what) == 1
+    go(stage)
+    assert (await task)[1] == b"old"
+    assert (await stage.get(ASKED))[1] == b"new"
+
+
 @pytest.mark.parametrize("what", ELSE)
 async def test_what_is_not_meant_is_stored(what: Purge) -> None:
     stage = Stage()
@@ -126,3 +142,19 @@ async def test_configuration_names_the_fields() -> None:
     await stage.get(ASKED)
     assert await stage.caching.purge(Purge(tag="red")) == 0
     assert await stage.caching.purge(Purge(tag="blue")) == 1
+
+
+@pytest.mark.parametrize("asked", [request(), request(("Range", "bytes=2-3"))], ids=["whole", "part"])
+async def test_a_purged_part_is_in_nothing_that_is_stored(asked: Request) -> None:
+    def part(data: bytes, place: str, tag: str) -> Response:
+        fields = (("Content-Range", f"bytes {place}/4"), ("ETag", '"a"'), ("Cache-Tag", tag))
+        return fresh(*fields, status=206, body=data)
+
+    stage = Stage()
+    stage.script += [part(b"ol", "0-1", "red"), part(b"d.", "2-3", "blue"), fresh(body=b"new.")]
+    await stage.get(request(("Range", "bytes=0-1")))
+    (task,) = await callers(stage, 1, asked)
+    assert await stage.caching.purge(Purge(tag="red")) == 1
+    go(stage)
+    assert (await task)[1] == (b"d." if "range" in asked.headers else b"old.")
+    assert (await stage.get(request()))[1] == b"new."

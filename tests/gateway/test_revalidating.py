@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
+from proxy.core.caching.policy import CachePolicy
 from proxy.core.exchange import Verdict
 from proxy.core.failure import APIError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Whole
 from proxy.core.reason import Reason
-from tests.core.caching.samples import Pair, request, response
-from tests.gateway.stage import Pipe, Stage, callers, fresh, go, quiet, settle, told, whole
+from tests.core.caching.samples import Pair, request, response, route
+from tests.gateway.stage import FRESH, Pipe, Stage, callers, fresh, go, quiet, settle, told, whole
 
 TAGGED = ("ETag", '"a"')
 
@@ -109,6 +110,21 @@ async def test_a_caller_that_wants_it_validated_asks_for_itself() -> None:
     assert (await stage.get(request()))[1] == b"new"
 
 
+async def test_a_304_does_not_bring_back_what_was_replaced_meanwhile() -> None:
+    stage = Stage()
+    stage.script += [fresh(TAGGED, body=b"old"), response(TAGGED, FRESH, status=304), fresh(body=b"new")]
+    await stage.get(request())
+    stage.clock.time += 61
+    (slow,) = await callers(stage, 1, request())
+    gate, stage.gate = stage.gate, None
+    stage.clock.time += 1
+    assert (await stage.get(request(cc("no-cache"))))[1] == b"new"
+    stage.gate = gate
+    go(stage)
+    assert (await slow)[1] == b"old"
+    assert (await stage.get(request()))[1] == b"new"
+
+
 async def test_a_condition_that_joins_is_answered_from_what_comes() -> None:
     stage = Stage()
     source = Pipe()
@@ -172,6 +188,21 @@ async def test_a_refresh_that_fails_leaves_the_stale_answer(reply: object) -> No
         await settle()
     assert (await stage.get(request()))[1] == b"body"
     await quiet(stage, before)
+
+
+@pytest.mark.parametrize("tagged", [[], [TAGGED]])
+async def test_a_failure_that_would_be_kept_does_not_replace_it_where_stale_may_stand_in(
+    tagged: list[Pair],
+) -> None:
+    stage = Stage(route(CachePolicy(stale_if_error=1000.0, negative_ttl={500: 60.0})))
+    stage.script.append(response(SWR, *tagged, body=Whole(b"old")))
+    await stage.get(request())
+    stage.clock.time += 100
+    stage.script += [response(status=500), fresh(body=b"new")]
+    for _ in range(2):
+        assert (await stage.get(request()))[1] == b"old"
+        await settle()
+    assert (await stage.get(request()))[1] == b"new"
 
 
 async def test_nothing_is_refreshed_while_the_proxy_leaves() -> None:
