@@ -24,15 +24,19 @@ from tests.wire import Address, Answer, Wire, ask, request
 
 ROOT = Path(__file__).resolve().parent.parent
 _CHOICE = random.Random()
+_TAKEN: set[int] = set()
 
 
 def free_port() -> int:
-    """A free port below the range from which outgoing connections take theirs."""
+    """A free port below the range from which outgoing connections take theirs, never the same twice."""
     for _ in range(200):
         port = _CHOICE.randrange(12000, 32000)
+        if port in _TAKEN:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+            _TAKEN.add(port)
             return port
     raise AssertionError("no free port")
 

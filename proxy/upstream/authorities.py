@@ -17,15 +17,23 @@ def unread() -> Iterator[None]:
     """For the first import of aiohttp: the contexts that it makes then trust nobody, and are never used."""
     reading = ssl.create_default_context
     ssl.create_default_context = _trusting_nobody
+    # The context that aiohttp makes for unverified calls looks for them as well. The method is the C class's;
+    # what is set here hides it and is taken away again.
+    ssl.SSLContext.set_default_verify_paths = _looking_nowhere  # type: ignore[method-assign]  # for a moment
     try:
         yield
     finally:
         ssl.create_default_context = reading
+        del ssl.SSLContext.set_default_verify_paths
 
 
 def _trusting_nobody(*_args: object, **_named: object) -> ssl.SSLContext:
     # Certificates are required and none is accepted: should it ever be used, it fails closed.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _looking_nowhere(self: ssl.SSLContext) -> None:
+    del self
 
 
 class Authorities:

@@ -32,6 +32,14 @@ def test_what_stands_in_for_them_trusts_nobody_and_only_for_a_moment() -> None:
     assert ssl.create_default_context is before
 
 
+def test_an_unverified_context_looks_nowhere_and_only_for_a_moment() -> None:
+    with unread():
+        assert "set_default_verify_paths" in vars(ssl.SSLContext)
+    assert "set_default_verify_paths" not in vars(ssl.SSLContext)
+    looking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    looking.set_default_verify_paths()  # the real one again
+
+
 def test_a_start_reads_none() -> None:
     code = (
         "import ssl, sys\n"
@@ -39,7 +47,8 @@ def test_a_start_reads_none() -> None:
         "with unread():\n"
         "    import proxy.server.worker\n"
         "from aiohttp import connector\n"
-        "print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509_ca'])\n"
+        "for made in (connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED):\n"
+        "    print(made.cert_store_stats()['x509_ca'])\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (ended.stdout, ended.stderr) == ("0\n", "")
+    assert (ended.stdout, ended.stderr) == ("0\n0\n", "")
