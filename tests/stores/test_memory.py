@@ -141,14 +141,15 @@ async def test_the_bound_holds_and_the_books_balance(steps: list[tuple[str, int,
     assert (store._places, store._seats, len(store._tags)) == ({}, {}, 0)
 
 
-async def test_bytes_are_counted_as_memory_needs_them() -> None:
+@pytest.mark.parametrize("varied", [0, 500], ids=["usual", "varied by much"])
+async def test_bytes_are_counted_as_memory_needs_them(varied: int) -> None:
     chance = Random(0)
     store = MemoryStore(max_bytes=1 << 30, max_entry_bytes=1 << 20)
     on = route()
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for number in range(1500):
+    for number in range(300 if varied else 1500):
         asked = request(target=f"/items/{number}")
         where = identify(asked, on, secret=SECRET)
         assert isinstance(where, Key)
@@ -156,6 +157,7 @@ async def test_bytes_are_counted_as_memory_needs_them() -> None:
         tags = " ".join(["all", f"tenth-{number % 10}", f"item-{number}"][: chance.randrange(4)])
         kept = entry(
             *[("Cache-Control", f"max-age={number + 1}"), ("ETag", f'"{number}"'), ("Cache-Tag", tags)],
+            ("Vary", ", ".join(f"x{n}" for n in range(chance.randrange(varied + 1)))),
             *fields,
             body=chance.randbytes(chance.randrange(2000)),
         )

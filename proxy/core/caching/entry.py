@@ -18,7 +18,7 @@ _NEVER_STORED = HOP_BY_HOP | {"age", "set-cookie", "set-cookie2"}
 # CPython's own bytes for what an entry consists of: measured, and checked by a test of the memory store.
 _ENTRY_OVERHEAD = 500
 _FIELD_OVERHEAD = 140
-_TAG_OVERHEAD = 60
+_WORD_OVERHEAD = 60  # of a tag, or of a name that it is varied by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,8 @@ class Entry:
     def size(self) -> int:
         """Bytes of memory, the interpreter's own included; it costs a walk over the fields."""
         fields = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers.fields)
-        tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.tags)
-        return _ENTRY_OVERHEAD + len(self.body) + fields + tags
+        words = sum(len(word) + _WORD_OVERHEAD for word in (*self.tags, *self.vary))
+        return _ENTRY_OVERHEAD + len(self.body) + fields + words
 
     def replaces(self, older: Entry) -> bool:
         """Whether nobody needs `older` beside this; an answer to HEAD leaves the content that is kept."""

@@ -48,11 +48,14 @@ def test_named(lines: list[str], names: tuple[str, ...] | None) -> None:
         ([("Accept-Language", "en, &")], [("Accept-Language", "&, en")], False),
         ([("Accept-Language", "en, &")], [("Accept-Language", "EN,&")], True),
         ([("Accept-Language", "")], [], False),
+        ([("Accept-Encoding", "GZIP,br")], [("Accept-Encoding", "gzip, BR")], True),
+        ([("Accept-Encoding", "gzip, br")], [("Accept-Encoding", "br, gzip")], False),
     ],
 )
 def test_select(one: list[Pair], other: list[Pair], same: bool) -> None:
     digests = [
-        select(("accept-language", "foo"), Headers.of(*fields), secret=SECRET) for fields in (one, other)
+        select(("accept-encoding", "accept-language", "foo"), Headers.of(*fields), secret=SECRET)
+        for fields in (one, other)
     ]
     assert (digests[0] == digests[1]) is same
 
