@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ _LOGGER = logging.getLogger("leeward")
 _FILES_EVERY = 1.0  # seconds between two looks at the files that hold secrets
 _LAST_GRACE = 0.5  # seconds for background tasks when everything else has ended
 _LAST_SPANS = 2.0  # seconds for the collector to take them
+_MASKS = 4  # configurations whose secrets are kept out of what is said, the newest and those before it
 
 
 class MonotonicClock:
@@ -76,16 +78,19 @@ class Runtime:
     refresh: Refresh
     traces: Traces | None
     mask: Callable[[str], str]
+    masks: deque[Callable[[str], str]]  # this configuration's and those before it
+    salt: bytes
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     _watch: asyncio.Task[None] | None = field(default=None)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = _LAST_GRACE) -> None:
+        """Ends what it does behind callers' backs, after at most `grace` seconds."""
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        await self.refresh.drain(_LAST_GRACE)
+        await self.refresh.drain(grace)
         await self.session.close()
         if self.traces is not None:
             await self.traces.close(_LAST_SPANS)
@@ -95,27 +100,37 @@ class Runtime:
             self._watch = asyncio.create_task(_follow(files), name="secret files")
 
 
-async def build(settings: Settings) -> Runtime:
-    """What the settings describe. Raises CertificateError."""
-    salt = secrets.token_bytes(32)
+async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
+    """What the settings describe; raises CertificateError.
+
+    With `before`, which it is to replace, on the store and with the figures of that; nothing is changed
+    there where this raises.
+    """
+    contexts = {
+        name: for_upstream(upstream.tls)
+        for name, upstream in settings.upstreams.items()
+        if upstream.tls is not None
+    }
+    salt = secrets.token_bytes(32) if before is None else before.salt
     routes = [route(name, upstream, settings, salt) for name, upstream in settings.upstreams.items()]
     table = Table(routes)
     clock = MonotonicClock()
 
-    token = settings.server.client_token
-    veil = Veil("client token", salt)
+    masks = deque(() if before is None else before.masks, maxlen=_MASKS)
+    masks.appendleft(_mask(settings, routes, salt))
 
     def mask(text: str) -> str:
-        if token is not None:
-            with suppress(CredentialError):
-                veil.hide(token.reveal())
-        for configured in routes:
-            text = configured.injector.mask(text)
-        return veil.mask(text)
+        for one in masks:
+            text = one(text)
+        return text
 
     logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask)
-    metrics = Metrics(__version__, [configured.name for configured in routes])
-    recent = Recent(mask=mask)
+    if before is None:
+        metrics, recent = Metrics(__version__), Recent(mask=mask)
+    else:
+        metrics, recent = before.metrics, before.recent
+        recent.mask = mask
+    metrics.expect(configured.name for configured in routes)
     readers: list[Observer] = [metrics, recent]
     if settings.log.access:
         readers.append(logs.AccessLog())
@@ -123,22 +138,26 @@ async def build(settings: Settings) -> Runtime:
     if traces is not None:
         readers.append(traces)
     observers = [Together(readers)]
-    store = MemoryStore(
-        max_bytes=settings.cache.max_bytes,
-        max_entry_bytes=settings.cache.max_entry_bytes,
-        on_evict=metrics.evicted,
-    )
-    metrics.watch_store("memory", store.usage)
+    if before is None:
+        store = MemoryStore(
+            max_bytes=settings.cache.max_bytes,
+            max_entry_bytes=settings.cache.max_entry_bytes,
+            on_evict=metrics.evicted,
+        )
+        metrics.watch_store("memory", store.usage)
+    else:
+        store = before.store
     refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
-    contexts = {
-        name: for_upstream(upstream.tls)
-        for name, upstream in settings.upstreams.items()
-        if upstream.tls is not None
-    }
     session = Session(contexts=contexts)
     upstream = Attempts(session=session, clock=clock, chance=SystemRandom().random, observers=observers)
     metrics.watch_budgets(upstream.budgets)
-    caching = Caching(store=store, clock=clock, refresh=refresh, secret_key=salt)
+    caching = Caching(
+        store=store,
+        clock=clock,
+        refresh=refresh,
+        secret_key=salt,
+        flights=None if before is None else before.caching.flights,
+    )
 
     async def explain(method: str, target: str) -> Mapping[str, Any]:
         asked = Request(method=method, target=target, headers=Headers(), body=Whole())
@@ -158,6 +177,8 @@ async def build(settings: Settings) -> Runtime:
         explain=explain,
         traces=traces,
         mask=mask,
+        masks=masks,
+        salt=salt,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
@@ -195,6 +216,22 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
 
     rules = tuple((rule.match.match(), built(upstream.ruled(rule))) for rule in upstream.rules)
     return built(upstream, rules)
+
+
+def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[[str], str]:
+    """Hides every secret of this configuration in a text."""
+    token = settings.server.client_token
+    veil = Veil("client token", salt)
+
+    def mask(text: str) -> str:
+        if token is not None:
+            with suppress(CredentialError):
+                veil.hide(token.reveal())
+        for configured in routes:
+            text = configured.injector.mask(text)
+        return veil.mask(text)
+
+    return mask
 
 
 def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:

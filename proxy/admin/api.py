@@ -46,7 +46,8 @@ _PAGE = {
     "/dashboard.css": ((_FOLDER / "dashboard.css").read_bytes(), "text/css"),
     "/dashboard.js": ((_FOLDER / "dashboard.js").read_bytes(), "text/javascript"),
 }
-_LATER = ("/api/v1/reload",)
+
+_CODES = {404: "not_found", 503: "no_worker"}
 
 
 class UnknownUpstreamError(Exception):
@@ -61,17 +62,19 @@ class Sources:
     requests are served, with details; `requests` takes a limit and answers newest first; `cache` lists at
     most so many entries of those that a purge would mean; `purge` says how many entries went; `explain`
     takes a method and a path and raises NoRouteError or BadRequestError; `drain` begins the drain and
-    returns.
+    returns; `reload` answers the problems for which nothing was changed. Where nobody is there to be asked,
+    they raise aiohttp's HTTPServiceUnavailable.
     """
 
-    exposition: Callable[[str], tuple[bytes, str]]
-    readiness: Callable[[], tuple[bool, Mapping[str, Any]]]
-    status: Callable[[], Mapping[str, Any]]
-    requests: Callable[[int], list[dict[str, Any]]]
+    exposition: Callable[[str], Awaitable[tuple[bytes, str]]]
+    readiness: Callable[[], Awaitable[tuple[bool, Mapping[str, Any]]]]
+    status: Callable[[], Awaitable[Mapping[str, Any]]]
+    requests: Callable[[int], Awaitable[list[dict[str, Any]]]]
     cache: Callable[[Purge, int], Awaitable[list[dict[str, Any]]]]
     purge: Callable[[Purge], Awaitable[int]]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     drain: Callable[[], None]
+    reload: Callable[[], Awaitable[list[str]]]
 
 
 def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Application:
@@ -87,8 +90,7 @@ def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Applicati
     app.router.add_get("/api/v1/cache", endpoints.cache)
     app.router.add_post("/api/v1/cache/purge", endpoints.purge)
     app.router.add_post("/api/v1/drain", endpoints.drain)
-    for path in _LATER:
-        app.router.add_route("*", path, _not_yet)
+    app.router.add_post("/api/v1/reload", endpoints.reload)
     for path, (body, kind) in _PAGE.items():
         app.router.add_get(path, _served(body, kind))
     return app
@@ -99,24 +101,24 @@ class _Endpoints:
         self._sources = sources
 
     async def metrics(self, request: web.Request) -> web.Response:
-        page, content_type = self._sources.exposition(request.headers.get(hdrs.ACCEPT, ""))
+        page, content_type = await self._sources.exposition(request.headers.get(hdrs.ACCEPT, ""))
         return web.Response(body=page, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def healthz(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        ready, detail = self._sources.readiness()
+        ready, detail = await self._sources.readiness()
         return _json({"ready": ready, **detail}, status=200 if ready else 503)
 
     async def status(self, _request: web.Request) -> web.Response:
-        return _json(self._sources.status())
+        return _json(await self._sources.status())
 
     async def requests(self, request: web.Request) -> web.Response:
         limit = _limit(request)
         if limit is None:
             return _error(422, "bad_limit", "`limit` is a whole number.")
-        return _json({"requests": self._sources.requests(limit)})
+        return _json({"requests": await self._sources.requests(limit)})
 
     async def cache(self, request: web.Request) -> web.Response:
         limit = _limit(request)
@@ -162,6 +164,16 @@ class _Endpoints:
         self._sources.drain()
         return _json({"draining": True}, status=202)
 
+    async def reload(self, request: web.Request) -> web.Response:
+        asked = await _object(request)
+        if isinstance(asked, web.Response):
+            return asked
+        problems = await self._sources.reload()
+        if not problems:
+            return _json({"reloaded": True})
+        refused = {"error": "not_reloaded", "detail": "Nothing was changed.", "problems": problems}
+        return _json(refused, status=422)
+
 
 def _answering(guard: Guard) -> Any:
     """The middleware around everything: who may ask, what every answer carries, errors as JSON."""
@@ -193,11 +205,7 @@ def _answering(guard: Guard) -> Any:
         except web.HTTPRequestEntityTooLarge:
             return _error(413, "too_large", f"A request here has at most {_MOST_BODY} bytes.")
         except web.HTTPException as other:
-            return _error(
-                other.status,
-                "not_found" if other.status == web.HTTPNotFound.status_code else "refused",
-                other.reason,
-            )
+            return _error(other.status, _CODES.get(other.status, "refused"), other.reason)
         except Exception:
             _LOGGER.exception("An admin request failed")
             return _error(500, "internal", "Something failed inside the proxy; its log says what.")
@@ -231,10 +239,6 @@ async def _object(request: web.Request) -> dict[str, Any] | web.Response:
     if not isinstance(asked, dict):
         return _error(422, "bad_json", "The body is not a JSON object.")
     return asked
-
-
-async def _not_yet(_request: web.Request) -> web.Response:
-    return _error(404, "not_in_this_version", "This endpoint is not in this version.")
 
 
 def _served(body: bytes, kind: str) -> Handler:

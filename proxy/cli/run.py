@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from proxy.config.loading import Loaded
 
@@ -69,16 +69,20 @@ def run(
     if file is None and upstream is None and not any(name.startswith(_UPSTREAMS) for name in os.environ):
         print(_NOTHING, file=sys.stderr)
         raise typer.Exit(2)
+
+    def again() -> Loaded:
+        return load(file, given, os.environ)
+
     try:
-        loaded = load(file, given, os.environ)
+        loaded = again()
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         raise typer.Exit(2) from None
-    raise typer.Exit(_serve(loaded))
+    raise typer.Exit(_serve(loaded, again))
 
 
-def _serve(loaded: Loaded) -> int:
+def _serve(loaded: Loaded, again: Callable[[], Loaded]) -> int:
     """Runs until told to stop; the exit code."""
     import logging
 
@@ -98,7 +102,7 @@ def _serve(loaded: Loaded) -> int:
 
     try:
         check_library()
-        _run(Worker(loaded.settings, ready=ready).run())
+        _run(Worker(loaded, ready=ready, again=again).run())
     except (ListenError, LibraryError, CertificateError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ every problem at once with its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,11 +29,16 @@ _COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Valid settings, what in them is not in force yet, and the file that they came from, if any."""
+    """Valid settings, what in them is not in force yet, and the file that they came from, if any.
+
+    `problem` says where a key stands. `data` is what the settings were made of, secrets included.
+    """
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
     file: Path | None = None
+    problem: Callable[[Key, str], Problem] = field(repr=False, compare=False)
+    data: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +112,13 @@ def load(file: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, 
     if problems or settings is None:
         raise ConfigError(_ordered(problems))
     warnings = [layers.problem(key, MESSAGE) for key in pending(layers.said)]
-    return Loaded(settings=settings, warnings=_ordered(warnings), file=file)
+    return Loaded(
+        settings=settings,
+        warnings=_ordered(warnings),
+        file=file,
+        problem=layers.problem,
+        data=layers.data,
+    )
 
 
 def find(environ: Mapping[str, str]) -> Path | None:

@@ -41,7 +41,8 @@ class Caching:
     """The cache's side of the path. `secret_key` is random, 16 to 64 bytes, and as long-lived as the store.
 
     `max_filling` bounds, in bytes, what is held of all answers on their way into the store. Where other
-    processes share it, `turns` says who fetches, and `changes` what they have changed.
+    processes share it, `turns` says who fetches, and `changes` what they have changed. `flights`
+    are those of the one that it replaces, while requests of that still run.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class Caching:
         max_filling: int = 64 * 1024 * 1024,
         turns: Turns | None = None,
         changes: Changes | None = None,
+        flights: Flights | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._secret = secret_key
-        self._flights = Flights(changes)
+        self._flights = Flights(changes) if flights is None else flights
         self._verdicts = verdicts or Verdicts()
         self._fetching = Fetching(
             store=store,
@@ -71,6 +73,11 @@ class Caching:
             max_filling=max_filling,
             turns=turns,
         )
+
+    @property
+    def flights(self) -> Flights:
+        """What is on its way."""
+        return self._flights
 
     async def answer(self, request: Request, route: Route, exchange: Exchange, fetch: Fetch) -> Response:
         """The answer to a request as it goes upstream, its credential not yet injected.

@@ -92,11 +92,12 @@ class _Cell:
 
 
 class Metrics:
-    """A core.ports.Observer. `upstreams` are shown from the start, with zeros."""
+    """A core.ports.Observer."""
 
     def __init__(self, version: str, upstreams: Iterable[str] = ()) -> None:
         self._version = version
-        self._upstreams = dict.fromkeys(upstreams)
+        self._upstreams: dict[str, None] = {}
+        self.expect(upstreams)
         # By what the exchange says; several statuses of a full route share one cell.
         self._cells: dict[tuple[str, str, int, str], _Cell] = {}
         self._by_labels: dict[tuple[str, str, str, str], _Cell] = {}
@@ -107,12 +108,17 @@ class Metrics:
         self._retries: Counter[tuple[str, str]] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._evictions: Counter[tuple[str]] = Counter()
+        self._reloads: Counter[tuple[str]] = Counter({("success",): 0, ("failure",): 0})
         self._open: dict[int, Exchange] = {}
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
         self._budgets: Callable[[], Mapping[str, float]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
+
+    def expect(self, upstreams: Iterable[str]) -> None:
+        """These are shown from now on, with zeros."""
+        self._upstreams.update(dict.fromkeys(upstreams))
 
     # What happens
 
@@ -156,6 +162,10 @@ class Metrics:
         """A store let entries go; `reason` is a word of a short list."""
         known = (reason,) in self._evictions or len(self._evictions) < _MOST_REASONS
         self._evictions[reason if known else OTHER,] += count
+
+    def reloaded(self, outcome: str) -> None:
+        """The configuration was read again: `success`, or `failure` and nothing has changed."""
+        self._reloads[outcome,] += 1
 
     def watch_store(self, name: str, usage: Callable[[], tuple[int, int]]) -> None:
         """`usage` answers (entries, bytes) whenever somebody scrapes."""
@@ -308,6 +318,12 @@ class Metrics:
             "Entries that the store let go, by why.",
             ("reason",),
             self._evictions.items(),
+        )
+        yield _counter(
+            "leeward_config_reloads",
+            "Times that the configuration was read again, by what came of it.",
+            ("outcome",),
+            self._reloads.items(),
         )
         yield _gauge(
             "leeward_build_info", "Always 1; the version is the label.", ("version",), [((self._version,), 1)]

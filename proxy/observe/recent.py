@@ -32,11 +32,11 @@ class Summary(NamedTuple):
 
 
 class Recent:
-    """A core.ports.Observer that remembers the last `kept` closed exchanges."""
+    """A core.ports.Observer that remembers the last `kept` closed exchanges. `mask` hides known secrets."""
 
     def __init__(self, kept: int = KEPT, mask: Callable[[str], str] = str) -> None:
         self._ring: deque[Summary] = deque(maxlen=kept)
-        self._mask = mask
+        self.mask = mask
 
     def opened(self, exchange: Exchange) -> None:
         """Only what is over is remembered."""
@@ -75,7 +75,7 @@ class Recent:
     def _told(self, summary: Summary) -> dict[str, Any]:
         # Masked when read: that is rare, and the secrets of now are known then.
         told = summary._asdict()
-        told["path"] = self._mask(summary.path)[:_MOST_PATH]
-        told["id"] = self._mask(summary.id)
+        told["path"] = self.mask(summary.path)[:_MOST_PATH]
+        told["id"] = self.mask(summary.id)
         told["ms"] = round(told.pop("seconds") * 1000, 3)
         return told

@@ -75,6 +75,8 @@ class ProxyApp:
         self.idle_timeout = idle_timeout
         self.draining = False
         self.answered = 0
+        self.running = 0
+        self._over = asyncio.Event()
 
     async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Answers one request; whether the connection may be used further."""
@@ -185,7 +187,14 @@ class ProxyApp:
         headers = response.headers.plus(*extra)
         return Response(status=response.status, headers=headers, body=response.body)
 
+    async def over(self) -> None:
+        """Waits until no request runs."""
+        while self.running:
+            self._over.clear()
+            await self._over.wait()
+
     def _opened(self, *, method: str) -> Exchange:
+        self.running += 1
         wall = self._clock.wall()
         exchange = Exchange(
             id=request_id(wall, self._bits), method=method, target="", started=self._clock.now(), at=wall
@@ -196,6 +205,9 @@ class ProxyApp:
 
     def _closed(self, exchange: Exchange) -> None:
         self.answered += 1
+        self.running -= 1
+        if not self.running:
+            self._over.set()
         exchange.seconds = self._clock.now() - exchange.started
         for observer in self._observers:
             observer.closed(exchange)

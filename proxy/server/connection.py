@@ -51,7 +51,7 @@ class Connection(RequestHandler):
     """One caller's connection."""
 
     __slots__ = (
-        "_app",
+        "_connections",
         "_deadline",
         "_failed",
         "_head_began",
@@ -76,7 +76,7 @@ class Connection(RequestHandler):
             max_headers=MOST_FIELDS,
             lingering_time=0,
         )
-        self._app = connections.app
+        self._connections = connections
         self._phase = _IDLE
         self._deadline = 0.0
         self._head_bytes = 0
@@ -216,6 +216,11 @@ class Connection(RequestHandler):
             self._resume_transport_reading()
         # Ends early where the caller closes too: `connection_lost` cancels this task.
         await asyncio.sleep(_LINGER_SECONDS)
+
+    @property
+    def _app(self) -> App:
+        # Asked for each time: it changes with the configuration.
+        return self._connections.app
 
     # What the app needs
 

@@ -37,29 +37,38 @@ class Behind:
     accepts: list[str] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
     fail: bool = False
+    nobody: bool = False
+    reloaded: int = 0
+    problems: list[str] = field(default_factory=list)
 
     def sources(self) -> Sources:
         return Sources(
             exposition=self.exposition,
-            readiness=lambda: (self.ready, {"draining": not self.ready}),
+            readiness=self.readiness,
             status=self.status,
             requests=self.requests,
             cache=self.cache,
             purge=self.purge,
             explain=self.explain,
             drain=self.drain,
+            reload=self.reload,
         )
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
         self.accepts.append(accept)
         return b"leeward_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
 
-    def status(self) -> Mapping[str, Any]:
+    async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
+        return self.ready, {"draining": not self.ready}
+
+    async def status(self) -> Mapping[str, Any]:
+        if self.nobody:
+            raise web.HTTPServiceUnavailable(reason="nobody")
         if self.fail:
             raise RuntimeError("c4nary")
         return {"version": "0", "upstreams": []}
 
-    def requests(self, limit: int) -> list[dict[str, Any]]:
+    async def requests(self, limit: int) -> list[dict[str, Any]]:
         self.limits.append(limit)
         return [{"id": "2", "path": "/\ud800</script>"}, {"id": "1"}][:limit]
 
@@ -84,6 +93,10 @@ class Behind:
 
     def drain(self) -> None:
         self.drained += 1
+
+    async def reload(self) -> list[str]:
+        self.reloaded += 1
+        return self.problems
 
 
 @dataclass(slots=True)

@@ -169,14 +169,23 @@ async def test_explain(query: str, status: int, told: dict[str, str]) -> None:
         assert (await port.ask("GET", "/api/v1/explain")).json()["error"] == "bad_path"
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/api/v1/reload")],
-)
-async def test_what_a_later_version_brings_says_so(method: str, path: str) -> None:
+async def test_reload_answers_with_the_problems() -> None:
     async with served() as port:
-        answer = await port.ask(method, path, JSON)
-        assert (answer.status, answer.json()["error"]) == (404, "not_in_this_version")
+        answer = await port.post("/api/v1/reload", {})
+        assert (answer.status, answer.json()) == (200, {"reloaded": True})
+        port.behind.problems = ["leeward.yaml:3: upstreams.a: is wrong"]
+        answer = await port.post("/api/v1/reload", {})
+        assert (answer.status, answer.json()["error"]) == (422, "not_reloaded")
+        assert answer.json()["problems"] == port.behind.problems
+        assert (await port.ask("POST", "/api/v1/reload", "Content-Type: text/plain")).status == 415
+        assert port.behind.reloaded == 2
+
+
+async def test_where_nobody_is_there_to_be_asked() -> None:
+    async with served() as port:
+        port.behind.nobody = True
+        answer = await port.ask("GET", "/api/v1/status")
+        assert (answer.status, answer.json()) == (503, {"error": "no_worker", "detail": "nobody"})
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api/v1/", "/dashboard.html", "/../api.py", "/%2e%2e/api.py"])

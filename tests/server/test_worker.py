@@ -26,7 +26,7 @@ def settings(origin_url: str, **server: Any) -> Any:
         "log": {"level": "error"},
         "upstreams": {"up": {"base_url": origin_url, "prefix": "/"}},
     }
-    return load(None, given, {}).settings
+    return load(None, given, {})
 
 
 class Running:

@@ -1,0 +1,157 @@
+"""How does one process serve the proxy's port, go over to another configuration, and stop?
+
+The law: a request is answered by the configuration that was in force when it came, however long it takes;
+what belonged to that one ends with its last request. While draining, new calls are still served until
+nothing runs any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from ssl import SSLContext
+
+from proxy.config.certificates import for_callers
+from proxy.config.settings import Settings
+from proxy.observe.logs import MOST_BODY
+from proxy.server.app import ProxyApp
+from proxy.server.connection import Connections
+from proxy.server.listening import bound, leave, listen
+from proxy.wiring import Runtime, build
+
+QUIET = 0.25  # seconds without a request after which a draining process takes the calls to be over
+LOOK = 0.05  # seconds between two looks at what is still running
+
+
+class Serving:
+    """One process's side of the port. `runtime` is what answers now."""
+
+    def __init__(self, settings: Settings, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises CertificateError."""
+        self._tls = _context(settings)
+        self.settings = settings
+        self.runtime = runtime
+        self.app = _app(settings, runtime)
+        self.connections = Connections(self.app, loop)
+        self._loop = loop
+        self._servers: dict[int, asyncio.Server] = {}
+        self._address = settings.server.listen
+        self._made = False
+        self._before: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> str:
+        """Makes the socket that the settings name; the address that it got. Raises ListenError."""
+        server = await listen(self.connections, self._address, tls=self._tls)
+        self._servers[-1] = server
+        self._made = True
+        return bound(server, self._address, tls=self._tls is not None)
+
+    async def accept(self, sockets: dict[int, socket.socket]) -> None:
+        """Takes calls on these sockets and no others; each by a number of its own."""
+        for number in self._servers.keys() - sockets.keys():
+            self._servers.pop(number).close()
+        for number in sockets.keys() - self._servers.keys():
+            # A copy, because closing a server closes its socket.
+            copy = sockets[number].dup()
+            if copy.family == socket.AF_UNIX:
+                self._servers[number] = await self._loop.create_unix_server(
+                    self.connections, sock=copy, ssl=self._tls
+                )
+            else:
+                self._servers[number] = await self._loop.create_server(
+                    self.connections, sock=copy, ssl=self._tls
+                )
+
+    async def change(self, settings: Settings) -> None:
+        """Goes over to other settings. Raises CertificateError, and then nothing has changed."""
+        await asyncio.to_thread(_context, settings)
+        earlier, runtime = self.app, self.runtime
+        self.runtime = await build(settings, runtime)
+        if self._tls is not None and settings.server.tls is not None:
+            # For the connections to come; the sockets know this very object.
+            self._tls.load_cert_chain(settings.server.tls.cert, settings.server.tls.key, password="")
+        self.settings = settings
+        self.app = self.connections.app = _app(settings, self.runtime)
+        self.app.answered = earlier.answered
+        self.app.draining = earlier.draining
+        ending = asyncio.create_task(_ended(earlier, runtime), name="earlier configuration")
+        self._before.add(ending)
+        ending.add_done_callback(self._before.discard)
+
+    def drain(self) -> None:
+        """Connections are closed after their next answer."""
+        self.app.draining = True
+
+    @property
+    def busy(self) -> bool:
+        return self.connections.busy() > 0
+
+    async def drained(self, now: asyncio.Event) -> None:
+        """Until nothing has run for a moment, the time is over, or somebody says now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.server.drain_timeout):
+                quiet, answered = 0.0, self.app.answered
+                while quiet < QUIET and not now.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(now.wait(), LOOK)
+                    idle = not self.busy and self.app.answered == answered
+                    quiet = quiet + LOOK if idle else 0.0
+                    answered = self.app.answered
+
+    async def left(self, now: asyncio.Event) -> None:
+        """Until every caller has left, the time is over, or somebody says now.
+
+        For a process that takes no calls any more, while others do: a caller whose connection is idle
+        gets an answer on it still, and goes to another process after that.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.server.drain_timeout):
+                while self.connections.open and not now.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(now.wait(), LOOK)
+
+    async def close(self) -> None:
+        """Ends everything, whatever still runs."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        if self._made:
+            await asyncio.to_thread(leave, self._address)
+        self.connections.close(idle_only=False)
+        for task in self._before:
+            task.cancel()
+        await asyncio.gather(*self._before, return_exceptions=True)
+        await self.runtime.close()
+
+
+async def _ended(app: ProxyApp, runtime: Runtime) -> None:
+    """Ends what an earlier configuration used, with the last request that it answers."""
+    grace = 0.0
+    try:
+        await app.over()
+        # What it still fetches for the store is as good as before.
+        grace = app.idle_timeout
+    finally:
+        await runtime.close(grace)
+
+
+def _app(settings: Settings, runtime: Runtime) -> ProxyApp:
+    server = settings.server
+    return ProxyApp(
+        pipeline=runtime.pipeline,
+        observers=runtime.observers,
+        clock=runtime.clock,
+        bug=runtime.bug,
+        client_token=server.client_token,
+        max_request_body=server.max_request_body,
+        header_timeout=server.header_timeout,
+        idle_timeout=server.idle_timeout,
+        scheme="http" if server.tls is None else "https",
+        keep=MOST_BODY if settings.log.bodies and settings.log.level == "debug" else 0,
+        sample=settings.tracing.share(),
+    )
+
+
+def _context(settings: Settings) -> SSLContext | None:
+    return None if settings.server.tls is None else for_callers(settings.server.tls)
