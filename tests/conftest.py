@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from tests.origin import Origin
 from tests.running import Leeward, merged
 
 Start = Callable[..., Leeward]
+
+# A busy machine proves nothing wrong.
+settings.register_profile("unhurried", parent=settings(), deadline=None)
+settings.load_profile("unhurried")
 
 # What a journey does not ask about stays out of its way; retries wait little, so that tests need not.
 QUIET: dict[str, Any] = {

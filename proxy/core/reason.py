@@ -42,7 +42,6 @@ class Reason(StrEnum):
     NO_FRESHNESS = "no-freshness"
     UNCACHEABLE_STATUS = "uncacheable-status"
     TOO_LARGE = "too-large"
-    REVALIDATED = "revalidated"
     COALESCED = "coalesced"
     CHANGED_MEANWHILE = "changed-meanwhile"
 
@@ -101,8 +100,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.NO_FRESHNESS: "The answer says neither how long it may be used nor how to validate it.",
     Reason.UNCACHEABLE_STATUS: "An answer with this status is stored only where it says for how long.",
     Reason.TOO_LARGE: "The answer is larger than an entry may be.",
-    Reason.REVALIDATED: "The origin confirmed the stored answer.",
-    Reason.COALESCED: "Another request was already fetching the same.",
+    Reason.COALESCED: "Another request was already fetching the same, and failed.",
     Reason.CHANGED_MEANWHILE: "The resource was changed or purged while its answer was on the way.",
     Reason.STATUS: "The upstream's status is one that is retried.",
     Reason.RETRY_AFTER: "The upstream's status is one that is retried, and it said how long to wait.",

@@ -243,7 +243,7 @@ class Caching:
         return self._serve(call, stale.entry, line)
 
     def _follow(self, call: Call, decision: Miss | Revalidate, outcome: Joined | Confirmed) -> Response:
-        call.note(Verdict.COALESCED, Reason.COALESCED)
+        call.note(Verdict.COALESCED, decision.reason)
         entry, now = outcome.entry, self._clock.now()
         line = status.forwarded(
             decision.reason,

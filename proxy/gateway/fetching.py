@@ -121,7 +121,7 @@ class Fetching:
         """Another process has fetched it; who waits here may have it too."""
         flight.confirm(entry)
         self._flights.close(flight)
-        call.note(Verdict.COALESCED, Reason.COALESCED)
+        call.note(Verdict.COALESCED, decision.reason)
         now = self._clock.now()
         line = status.forwarded(decision.reason, status=entry.status, ttl=entry.ttl(now), collapsed=True)
         return serve(call.request, entry, line, now=now, wall=self._clock.wall())
@@ -317,7 +317,6 @@ class Fetching:
             headers=validation.merged(stored.headers, response.headers),
         )
         admitted = admit(call.request, news, moment, policy=call.route.cache, secret=self._secret)
-        call.note(Verdict.REVALIDATED, Reason.REVALIDATED)
         detail: Reason | None = None
         if isinstance(admitted, Admit):
             entry = admitted.entry.holding(stored.body)
@@ -331,6 +330,7 @@ class Fetching:
             detail = admitted.reason
             entry = replace(stored, headers=storable_fields(news.headers), received=moment.received)
             entry = replace(entry, initial_age=moment.received - moment.sent, lifetime=0.0)
+        call.note(Verdict.REVALIDATED, detail or decision.reason)
         ttl = entry.ttl(moment.received) if detail is None else None
         line = status.forwarded(decision.reason, status=_NOT_MODIFIED, ttl=ttl, detail=detail)
         served = serve(call.request, entry, line, now=self._clock.now(), wall=self._clock.wall())

@@ -44,7 +44,7 @@ async def test_a_thousand_callers_one_fetch() -> None:
         "leeward; fwd=uri-miss; fwd-status=200; collapsed; ttl=60"
     }
     assert [e.verdict for e in stage.exchanges] == [Verdict.MISS, *[Verdict.COALESCED] * 1000]
-    assert {e.reason for e in stage.exchanges} == {Reason.URI_MISS, Reason.COALESCED}
+    assert {e.reason for e in stage.exchanges} == {Reason.URI_MISS}
     assert got[1][0].headers.get("age") == "0"
     await quiet(stage, before)
 
@@ -165,6 +165,23 @@ async def test_a_leader_that_fails_or_leaves_before_the_head_is_followed_by_one(
     assert len(others) == 49
     assert len(stage.asked) == 2
     await quiet(stage, before)
+
+
+@pytest.mark.parametrize("wish", ["no-cache", "max-age=0", "min-fresh=600"])
+@pytest.mark.parametrize("stored", [False, True])
+async def test_who_wants_an_answer_of_its_own_waits_for_nobody_elses(wish: str, stored: bool) -> None:
+    stage = Stage()
+    if stored:
+        stage.script.append(fresh(("ETag", '"1"'), body=b"stored"))
+        await stage.get(request())
+        stage.clock.time += 61
+    stage.script += [fresh(body=b"early"), fresh(body=b"asked for")]
+    tasks = await callers(stage, 2, request(), request(("Cache-Control", wish)))
+    alone = stored or wish == "no-cache"  # where nothing is stored, the answer on its way is fresh enough
+    assert len(stage.asked) == 1 + stored + alone
+    go(stage)
+    bodies = [body for _, body in await asyncio.gather(*tasks)]
+    assert bodies == ([b"early", b"asked for"] if alone else [b"early"] * 2)
 
 
 async def test_a_second_failure_is_shared() -> None:

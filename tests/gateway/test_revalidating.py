@@ -43,7 +43,7 @@ async def test_one_question_for_all_and_the_answer_is_fresh_again() -> None:
     assert told(got[0][0]) == "leeward; fwd=stale; fwd-status=304; ttl=60; detail=expired"
     assert told(got[1][0]) == "leeward; fwd=stale; fwd-status=304; collapsed; ttl=60; detail=expired"
     assert [e.verdict for e in stage.exchanges[1:3]] == [Verdict.REVALIDATED, Verdict.COALESCED]
-    assert [e.reason for e in stage.exchanges[1:3]] == [Reason.REVALIDATED, Reason.COALESCED]
+    assert [e.reason for e in stage.exchanges[1:3]] == [Reason.EXPIRED, Reason.EXPIRED]
     assert told((await stage.get(request()))[0]) == "leeward; hit; ttl=60"
     await quiet(stage, before)
 

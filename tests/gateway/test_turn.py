@@ -93,7 +93,7 @@ async def test_one_process_fetches_for_all_callers_of_both(both, deal):
     assert not deal.holder
     for stage in both:
         assert stage.exchanges[-1].verdict is Verdict.COALESCED
-        assert stage.exchanges[-1].reason is Reason.COALESCED
+        assert stage.exchanges[-1].reason is Reason.URI_MISS
         await quiet(stage, 1)
 
 

@@ -1,8 +1,8 @@
 """May this answer be stored? (RFC 9111 §3)
 
-The law: an answer is stored only where its origin or the operator says that it may be used again, or
-where it can be validated. No-store is never overruled; neither is what would hand one caller's answer to
-another: cookies, `Vary: *`, and in a shared cache `private` and authorised answers.
+The law: an answer is stored only where its origin or the operator says that it may be used again, be it
+stale, or where it can be validated. No-store is never overruled; neither is what would hand one caller's
+answer to another: cookies, `Vary: *`, and in a shared cache `private` and authorised answers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from proxy.core.caching import directives as directive
 from proxy.core.caching import freshness, ranges, syntax, variation
 from proxy.core.caching.directives import Directives
 from proxy.core.caching.entry import Entry, storable_fields
+from proxy.core.caching.events import is_stream
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.caching.tags import tags
 from proxy.core.message import Headers, Request, Response
@@ -103,7 +104,14 @@ def _useless(entry: Entry, said: Directives) -> Reason | None:
         return Reason.NO_CACHE if entry.validate and not entry.validators else None
     if entry.status not in freshness.HEURISTIC_STATUSES and not _spoken(entry.headers, said):
         return Reason.UNCACHEABLE_STATUS
-    return None if entry.validators else Reason.NO_FRESHNESS
+    return None if entry.validators or _useful_stale(entry, said) else Reason.NO_FRESHNESS
+
+
+def _useful_stale(entry: Entry, said: Directives) -> bool:
+    """Whether it may serve although it was never fresh (RFC 5861)."""
+    if entry.validate or entry.strict or is_stream(entry.headers):
+        return False
+    return bool(said.seconds("stale-while-revalidate") or entry.stale_if_error)
 
 
 def _spoken(headers: Headers, said: Directives) -> bool:
@@ -133,6 +141,8 @@ def _entry(
     strict = "must-revalidate" in said or (shared and ("proxy-revalidate" in said or "s-maxage" in said))
     revalidating = said.seconds("stale-while-revalidate")
     on_error = said.seconds("stale-if-error")
+    # What the operator says of stale answers is not meant for failures.
+    ours = response.status < freshness.FIRST_FAILURE
     return Entry(
         status=response.status,
         reason=response.reason,
@@ -150,8 +160,10 @@ def _entry(
         vary=vary,
         selection=variation.select(vary, request.headers, secret=secret),
         spoken=variation.spoken(vary, request.headers, headers, secret=secret),
-        stale_while_revalidate=policy.stale_while_revalidate if revalidating is None else revalidating,
+        stale_while_revalidate=(policy.stale_while_revalidate if ours else 0.0)
+        if revalidating is None
+        else revalidating,
         span=ranges.told(headers) if partial else None,
         tags=tags(headers, policy.tag_headers),
-        stale_if_error=(policy.stale_if_error or None) if on_error is None else on_error,
+        stale_if_error=((policy.stale_if_error if ours else 0.0) or None) if on_error is None else on_error,
     )

@@ -20,7 +20,7 @@ from proxy.core.message import Headers
 HEURISTIC_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 
 _OK = 200
-_FIRST_FAILURE = 400
+FIRST_FAILURE = 400
 _HEURISTIC_PART = 0.1  # RFC 9111 §4.2.2 calls a tenth of the time since the last change typical
 _HEURISTIC_MOST = 3600.0
 
@@ -52,7 +52,7 @@ def lifetime(
     What the operator sets counts from now, so the age that the answer arrived with is added to it.
     `wall` is now, for HTTP dates.
     """
-    if policy.override_ttl is not None and _OK <= status < _FIRST_FAILURE:
+    if policy.override_ttl is not None and _OK <= status < FIRST_FAILURE:
         return Lifetime(seconds=policy.override_ttl + age, source=Source.OVERRIDE)
     said = explicit(headers, directives, policy.scope, wall)
     if said is not None:

@@ -68,7 +68,7 @@ def failed(reason: Reason) -> str:
         case Reason.ONLY_IF_CACHED:
             return f"{_WHO}; detail={reason}"
         case Reason.COALESCED:
-            return f"{_WHO}; fwd=miss; collapsed"
+            return f"{_WHO}; fwd=miss; collapsed; detail={reason}"
         case _:
             return forwarded(reason)
 

@@ -175,6 +175,40 @@ def test_the_operators_stale_times_are_for_answers_that_say_nothing() -> None:
     assert (spoken.stale_while_revalidate, spoken.stale_if_error) == (0, 0)
 
 
+IF_ERROR = CachePolicy(stale_if_error=60)
+STREAM = ("Content-Type", "text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy", "admitted"),
+    [
+        ([cc("max-age=0, stale-while-revalidate=60")], PRIVATE, True),
+        ([cc("max-age=0, stale-if-error=60")], PRIVATE, True),
+        ([cc("max-age=0")], IF_ERROR, True),
+        ([], IF_ERROR, True),
+        # Where nobody's call has failed, an answer that says nothing is nobody else's.
+        ([], CachePolicy(stale_while_revalidate=60), False),
+        ([cc("max-age=0, stale-while-revalidate=0, stale-if-error=0")], IF_ERROR, False),
+        ([cc("max-age=0, must-revalidate")], IF_ERROR, False),
+        ([cc("no-cache")], IF_ERROR, False),
+        ([cc("no-store")], IF_ERROR, False),
+        ([STREAM], IF_ERROR, False),
+    ],
+)
+def test_what_was_never_fresh_is_kept_where_it_may_serve_stale(
+    fields: list[Pair], policy: CachePolicy, admitted: bool
+) -> None:
+    assert isinstance(decided(*fields, policy=policy), Admit) is admitted
+
+
+@pytest.mark.parametrize("status", [404, 410, 501])
+def test_the_operators_stale_times_are_not_meant_for_failures(status: int) -> None:
+    policy = CachePolicy(stale_while_revalidate=60, stale_if_error=60)
+    assert isinstance(decided(status=status, policy=policy), Skip)
+    kept = entry(cc("max-age=60"), status=status, policy=policy)
+    assert (kept.stale_while_revalidate, kept.stale_if_error) == (0, None)
+
+
 @pytest.mark.parametrize(
     ("directive", "private", "shared"),
     [

@@ -29,6 +29,7 @@ IDENTITIES = [
     *("X-Session-Id", "X-Forwarded-Host", "X-Forwarded-For", "x-forwarded-anything", "Forwarded"),
     *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"),
     *("Origin", "X-Real-IP", "X-Host", "True-Client-IP", "From", "X-Amz-Security-Token"),
+    "X-Access-Key-Id",
     # For whom a call is made, and in which form it is answered: what APIs do not name in Vary.
     *("Stripe-Account", "OpenAI-Organization", "OpenAI-Project", "X-Goog-User-Project"),
     *("Ocp-Apim-Subscription-Key", "DD-APPLICATION-KEY", "X-Algolia-Application-Id", "X-Key", "X-App-Id"),
@@ -88,6 +89,8 @@ def test_another_route_credential_or_upstream_has_another_key(changed: Route) ->
 def test_a_part_cannot_be_shifted_into_the_next() -> None:
     assert digest([b"ab", b"c"], secret=SECRET) != digest([b"a", b"bc"], secret=SECRET)
     assert key(request(("X-Api-Key", "a"), ("X-Api-Key", "b"))) != key(request(("X-Api-Key", "a, b")))
+    lines = (("Authorization", value) for value in ("a", "cookie", "b"))
+    assert key(request(*lines)) != key(request(("Authorization", "a"), ("Cookie", "b")))
 
 
 def test_a_shared_cache_decides_about_authorization_by_the_answer() -> None:

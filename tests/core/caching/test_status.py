@@ -55,7 +55,7 @@ def test_every_reason_can_be_told(reason: Reason) -> None:
     [
         (Reason.ONLY_IF_CACHED, "leeward; detail=only-if-cached"),
         (Reason.URI_MISS, "leeward; fwd=uri-miss"),
-        (Reason.COALESCED, "leeward; fwd=miss; collapsed"),
+        (Reason.COALESCED, "leeward; fwd=miss; collapsed; detail=coalesced"),
         (Reason.CACHE_OFF, "leeward; fwd=bypass; detail=cache-off"),
     ],
 )
