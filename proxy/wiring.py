@@ -124,7 +124,8 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
             text = one(text)
         return text
 
-    logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask)
+    hidden = frozenset().union(*(configured.dialect.sensitive for configured in routes))
+    logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask, sensitive=hidden)
     if before is None:
         metrics, recent = Metrics(__version__), Recent(mask=mask)
     else:
@@ -193,6 +194,7 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
     injector = _injector(upstream.auth, salt)
     policies = [upstream.cache, *(rule.cache for rule in upstream.rules if rule.cache is not None)]
     ignored = tuple(sorted({name for policy in policies for name in policy.key.ignore_query}))
+    dialect = upstream.dialect.dialect()
 
     def built(said: UpstreamSettings, rules: tuple[tuple[Match, Route], ...] = ()) -> Route:
         return Route(
@@ -202,6 +204,7 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             prefix=said.route_prefix(),
             host=said.host,
             set_headers=said.headers.pairs(),
+            default_headers=tuple(said.headers.default.items()),
             remove_headers=said.headers.removed(),
             forwarded=said.forwarded,
             timeouts=said.timeout.timeouts(),
@@ -211,6 +214,7 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             ),
             ignored_query=ignored,
             errors=said.errors,
+            dialect=dialect,
             rules=rules,
         )
 
@@ -242,8 +246,8 @@ def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
             return Bearer(token, salt)
         case credentials.BasicCredential(username=username, password=password):
             return Basic(username, password, salt)
-        case credentials.HeaderCredential(name=name, value=value):
-            return Header(name, value, salt)
+        case credentials.HeaderCredential(name=name, value=value, prefix=prefix):
+            return Header(name, value, salt, prefix=prefix or "")
         case credentials.QueryCredential(name=name, value=value):
             return Query(name, value, salt)
 

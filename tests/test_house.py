@@ -268,7 +268,7 @@ async def test_a_credential_is_told_without_its_secret(kind: type[Any]) -> None:
     if kind.__init__ is object.__init__:
         credential = kind()
     else:
-        values = {"salt": b"s" * 32, "name": "X-Api-Key"}
+        values = {"salt": b"s" * 32, "name": "X-Api-Key", "prefix": "Token "}
         wanted = list(signature(kind.__init__).parameters)[1:]
         credential = kind(**{name: values.get(name, Canary()) for name in wanted})
         sent = await credential.inject(Request(method="GET", target="/", headers=Headers(), body=Whole()))

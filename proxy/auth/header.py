@@ -31,13 +31,13 @@ _NOT_THESE = frozenset(
 
 
 class Header:
-    """`{type: header, name: …, value: …}`; the value is written as it is, prefix included."""
+    """`{type: header, name: …, value: …}`; the value as it is, after the prefix if any."""
 
-    __slots__ = ("_name", "_value_from", "_veil", "replaced")
+    __slots__ = ("_name", "_prefix", "_value_from", "_veil", "replaced")
 
     replaced: frozenset[str]
 
-    def __init__(self, name: str, value: Secret, salt: bytes) -> None:
+    def __init__(self, name: str, value: Secret, salt: bytes, *, prefix: str = "") -> None:
         """Raises ValueError for a name that is no field name, or one that frames the message."""
         if _NAME.fullmatch(name) is None:
             raise ValueError("the name of the header is not a field name")
@@ -45,6 +45,7 @@ class Header:
         if plain in _NOT_THESE:
             raise ValueError(f"{name} cannot carry a credential: it belongs to the connection")
         self._name = name
+        self._prefix = prefix.encode("latin-1")
         self._value_from = value
         self._veil = Veil("header", salt)
         # The caller's Authorization goes too: one request, one credential.
@@ -58,10 +59,10 @@ class Header:
 
     def identity(self) -> str:
         """Raises CredentialError."""
-        return self._veil.identity(self._name.lower(), self._value())
+        return self._veil.identity(self._name.lower(), self._prefix.decode("latin-1"), self._value())
 
     async def inject(self, request: Request) -> Request:
-        value = field_value(self._value(), self._value_from)
+        value = self._prefix + field_value(self._value(), self._value_from)
         return with_field(request, self._name.encode("latin-1"), value, self.replaced)
 
     def mask(self, text: str) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Say everything that is wrong with a configuration.",
     "explain": "Say what would become of a request, and why.",
     "init": "Write a commented starter leeward.yaml.",
+    "presets": "List what is known of popular APIs, or print one of them.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "purge": "Have a running proxy forget what it has stored.",
     "wait": "Wait until a running proxy is ready.",

@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
-STARTER = """\
+from proxy.config import presets
+
+HEAD = """\
 # Leeward: one upstream to begin with. Check this file with `leeward check`, start with `leeward run`.
 # Every setting with its default stands in config.example.yaml; the same keys may also come from the
 # environment, as in LEEWARD_UPSTREAMS__GITHUB__BASE_URL.
 
 server:
-  listen: 127.0.0.1:8080    # your app's base URL: http://127.0.0.1:8080/github
+  listen: 127.0.0.1:8080    # your app's base URL: http://127.0.0.1:8080/<name>
   admin: 127.0.0.1:9464     # /metrics, /healthz, /readyz
 
 upstreams:
+"""
+GITHUB = """\
   github:                   # served below /github
     base_url: https://api.github.com
     # The credential that is put on every request; the app need not know it.
@@ -30,16 +34,31 @@ upstreams:
 """
 
 
+STARTER = HEAD + GITHUB
+
+
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("leeward.yaml"),
+    *,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(help="An upstream from this preset; may be given several times. See leeward presets."),
+    ] = None,
 ) -> int:
     """Write a commented starter configuration; a file that is there is never overwritten.
 
-    Example: leeward init
+    Example: leeward init --preset stripe
     """
+    text = STARTER
+    if preset:
+        try:
+            text = HEAD + "".join(map(_upstream, dict.fromkeys(preset)))
+        except ValueError as error:
+            print(f"leeward init: {error}", file=sys.stderr)
+            return 2
     try:
         with file.open("x", encoding="utf-8") as new:
-            new.write(STARTER)
+            new.write(text)
     except FileExistsError:
         print(f"{file} exists and was left as it is; name another file, or remove it first", file=sys.stderr)
         return 1
@@ -48,3 +67,23 @@ def init(
         return 1
     print(f"Wrote {file}. Next: leeward check {file}, then leeward run --config {file}")
     return 0
+
+
+def _upstream(written: str) -> str:
+    """Raises ValueError for what is no preset."""
+    try:
+        preset = presets.read(written, Path())
+    except ValueError as error:
+        raise ValueError(f"{written} {error}") from None
+    reads = list(dict.fromkeys(presets.variables(preset.keys)))
+    lines = [
+        f"  {preset.name}:",
+        f"    preset: {written}    # {preset.about}; leeward presets {written} prints it",
+    ]
+    if preset.address is not None and "base_url" not in preset.keys:
+        lines.append(f"    base_url: {preset.address}    # yours")
+    if reads:
+        lines.append(
+            f"    # The credential is read from {', '.join(reads)}; any key of the preset may stand here."
+        )
+    return "\n".join([*lines, "    cache: {default_ttl: 0s}    # for answers that say nothing themselves\n"])

@@ -75,6 +75,7 @@ class HeaderCredential(_Credential):
     type: Literal["header"]
     name: FieldName
     value: Secret
+    prefix: Annotated[str, Field(pattern=r"^[!-~]+ ?$")] | None = None
 
 
 class QueryCredential(_Credential):

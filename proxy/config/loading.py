@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from proxy.config import document, environment
+from proxy.config import document, environment, presets
 from proxy.config.conflicts import NAME, conflicts
 from proxy.config.pending import MESSAGE, pending
+from proxy.config.presets import Preset
 from proxy.config.problems import ConfigError, Key, Problem, dotted, located, unknown
 from proxy.config.settings import Settings
 
@@ -49,7 +50,8 @@ class _Layers:
     variables: dict[Key, str]
     document: document.Document | None
     said: dict[str, Any] = field(default_factory=dict)  # merged, without `defaults` below the upstreams
-    data: dict[str, Any] = field(default_factory=dict)  # with them
+    data: dict[str, Any] = field(default_factory=dict)  # with them, and with the presets below them
+    presets: dict[str, Preset] = field(default_factory=dict)  # by the upstream's name
 
     def place(self, key: Key) -> tuple[str, int, Key]:
         """File, line and key as written; the nearest enclosing key where it is not written at all."""
@@ -62,6 +64,9 @@ class _Layers:
                 found = self._exact(("defaults", *near[2:]))
                 if found is not None:
                     return *found, ("defaults", *key[2:])
+                found = self._in_preset(near)
+                if found is not None:
+                    return *found, key[2:]
         if self.document is not None:
             return self.document.name, 1, key
         return "configuration", 0, key
@@ -79,6 +84,16 @@ class _Layers:
         # A section that only variables speak of: the first of them is the place to look at.
         deeper = (variable for below, variable in self.variables.items() if below[: len(key)] == key)
         return next(((variable, 0) for variable in deeper), None)
+
+    def _in_preset(self, key: Key) -> tuple[str, int] | None:
+        preset = self.presets.get(str(key[1]))
+        below = key[2:]
+        if preset is not None and len(below) > 1 and below[0] == "rules" and isinstance(below[1], int):
+            # The operator's rules stand before the preset's.
+            ours = len(_mapping(_mapping(self.said.get("upstreams")).get(str(key[1]))).get("rules") or ())
+            below = ("rules", below[1] - ours, *below[2:])
+        lines = {} if preset is None else preset.document.lines
+        return (preset.document.name, lines[below]) if preset is not None and below in lines else None
 
     def problem(self, key: Key, message: str) -> Problem:
         file, line, written = self.place(key)
@@ -102,7 +117,9 @@ def load(file: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, 
     problems += wrong
     layers = _Layers(overrides=overrides, variables=places, document=written)
     layers.said = merged(overrides, merged(variables, said))
-    layers.data = _completed(layers.said)
+    layers.presets, wrong = _presets(layers, file)
+    problems += wrong
+    layers.data = _completed(layers.said, layers.presets, environ)
     settings = None
     try:
         settings = Settings(**layers.data)
@@ -144,8 +161,32 @@ def merged(over: Any, under: Any, key: str = "") -> Any:
     return result
 
 
-def _completed(said: Mapping[str, Any]) -> dict[str, Any]:
-    """With `defaults` below each upstream, and the prefixes that nobody wrote."""
+def _presets(layers: _Layers, file: Path | None) -> tuple[dict[str, Preset], list[Problem]]:
+    """The presets that upstreams name, and what is wrong with them. A file is found beside the file."""
+    found: dict[str, Preset] = {}
+    problems: list[Problem] = []
+    usual = _mapping(layers.said.get("defaults")).get("preset")
+    for name, upstream in _mapping(layers.said.get("upstreams")).items():
+        wanted = _mapping(upstream).get("preset", usual)
+        if not isinstance(wanted, str) or not wanted:
+            continue
+        key = ("upstreams", name, "preset")
+        place = layers.place(key)[0]
+        in_file = layers.document is not None and place == layers.document.name
+        try:
+            preset = presets.read(wanted, file.parent if file is not None and in_file else None)
+        except ValueError as error:
+            problems.append(layers.problem(key, str(error)))
+            continue
+        found[name] = preset
+        problems += preset.document.problems
+    return found, problems
+
+
+def _completed(
+    said: Mapping[str, Any], known: Mapping[str, Preset], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """With `defaults` and its preset below each upstream, and the prefixes that nobody wrote."""
     # A section with nothing below its name is what is left when all its lines are commented out.
     data = {name: value for name, value in said.items() if value is not None or name == "upstreams"}
     upstreams, defaults = said.get("upstreams"), _mapping(said.get("defaults"))
@@ -154,6 +195,12 @@ def _completed(said: Mapping[str, Any]) -> dict[str, Any]:
     data["upstreams"] = completed = {}
     for name, upstream in upstreams.items():
         whole = merged(upstream, defaults) if isinstance(upstream, Mapping) else upstream
+        if isinstance(whole, Mapping) and name in known:
+            below = presets.keys(known[name], environ)
+            ours, theirs = whole.get("rules"), below.get("rules")
+            whole = merged(whole, below)
+            if isinstance(ours, list) and isinstance(theirs, list):
+                whole["rules"] = [*ours, *theirs]
         if isinstance(whole, Mapping) and whole.get("prefix") is None:
             whole = {**whole, "prefix": "/" if whole.get("host") is not None else _prefix(name)}
         completed[name] = whole
@@ -188,6 +235,13 @@ def _told(error: ValidationError, layers: _Layers) -> Iterator[Problem]:
         key, message = located(one, layers.data)
         if message == "unknown key":
             message = unknown(Settings, key, layers.data)
+        match key:
+            case ("upstreams", str(name), "base_url") if one["type"] == "missing":
+                preset = layers.presets.get(name)
+                if preset is not None:
+                    message = f"is missing; preset {preset.name} leaves it to you: {preset.address}"
+                elif _mapping(_mapping(layers.data.get("upstreams")).get(name)).get("preset"):
+                    continue  # it would have come with the preset, which is wrong and told so
         yield layers.problem(key, message)
 
 
@@ -230,12 +284,14 @@ def _write_defaults(node: Any) -> None:
     """Defaults as one would write them, or not at all: `5s`, not 5.0."""
     below: list[Any] = node if isinstance(node, list) else []
     if isinstance(node, dict):
+        # A property may be called so itself.
+        below = list(node.get("properties", {}).values())
         default = node.get("default")
         if isinstance(default, dict | list) and default:
             del node["default"]
         elif isinstance(default, float | int) and "anyOf" in node:
             node["default"] = _written(default, node["anyOf"])
-        below = list(node.values())
+        below += [value for name, value in node.items() if name != "properties"]
     for one in below:
         _write_defaults(one)
 

@@ -22,17 +22,13 @@ def _several(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 1
 
 
-def _native(value: Any) -> bool:
-    return bool(value == "native")
-
-
 # The end of a key within an upstream, `defaults` or a rule, and which values of it do nothing yet.
 _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("base_url",): _several,
     ("circuit_breaker",): _given,
     ("rate_limit",): _given,
     ("concurrency",): _given,
-    ("errors",): _native,
+    ("probe",): _given,
 }
 
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from proxy.config.addresses import BaseUrls, HostName, Prefix
 from proxy.config.credentials import Auth, FieldName, NoCredential
+from proxy.config.dialects import DialectSettings, ProbeSettings
 from proxy.config.units import Duration, Size
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
 from proxy.core.caching.tags import FIELDS
@@ -34,12 +35,6 @@ def _method(written: Any) -> Any:
     if not isinstance(written, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}", written):
         raise ValueError("should be a method such as GET")
     return written.upper()
-
-
-def _no_preset(written: Any) -> Any:
-    if written is not None:
-        raise ValueError("presets are not in this version; remove the key and write base_url and auth")
-    return written
 
 
 def _body_field(written: str) -> str:
@@ -76,9 +71,10 @@ FieldValue = Annotated[str, AfterValidator(_field_value)]
 
 
 class HeaderSettings(Section):
-    """Header fields of requests: `set` replaces the caller's, `remove` drops them."""
+    """Fields of requests: `set` replaces the caller's, `default` gives way to it, `remove` drops it."""
 
     set: dict[FieldName, FieldValue] = {}
+    default: dict[FieldName, FieldValue] = {}
     remove: list[FieldName] = []
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -240,7 +236,7 @@ class RuleSettings(Section):
 class UpstreamDefaults(Section):
     """All keys of an upstream, none of them required; what stands here holds where the upstream is silent."""
 
-    preset: Annotated[None, BeforeValidator(_no_preset)] = None
+    preset: Annotated[str, Field(min_length=1)] | None = None
     base_url: BaseUrls | None = None
     prefix: Prefix | None = None
     host: HostName | None = None
@@ -255,6 +251,8 @@ class UpstreamDefaults(Section):
     concurrency: ConcurrencySettings | None = ConcurrencySettings()
     cache: CacheSettings = CacheSettings()
     errors: ErrorMode = ErrorMode.TRANSLATE
+    dialect: DialectSettings = DialectSettings()
+    probe: ProbeSettings | None = None
     rules: list[RuleSettings] = []
 
 

@@ -27,7 +27,8 @@ class APIError(Exception):
     `retry_after` is in seconds; `status` is what the caller gets; `sent` is False only where surely
     no byte of the request reached the upstream; `proxy_status` is the RFC 9209 error type of a
     failure of our own, None for one that the upstream reported; `repeatable` is the upstream's own word
-    on whether to send the request again, where it gave one.
+    on whether to send the request again, where it gave one; `told` is True where a stream that had begun
+    has said so itself.
     """
 
     code: ClassVar[str] = "internal"
@@ -54,6 +55,7 @@ class APIError(Exception):
         self.sent = sent
         self.upstream = upstream
         self.repeatable = repeatable
+        self.told = False
         if proxy_status is not None:
             self.proxy_status = proxy_status
 

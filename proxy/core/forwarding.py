@@ -123,8 +123,7 @@ def forward(
     fields.append(_VIA_FIELD)
     if route.forwarded:
         fields.extend(_forwarded(request, caller))
-    for set_name, value in route.set_headers:
-        fields.append((set_name.encode("latin-1"), value.encode("latin-1")))
+    fields.extend(_configured(route, fields))
     return Request(
         method=request.method,
         target=target,
@@ -134,6 +133,16 @@ def forward(
         scheme=request.scheme,
         interim=request.interim,
     )
+
+
+def _configured(route: Route, fields: list[Field]) -> list[Field]:
+    """What the route sets, and what it gives where the caller sent none."""
+    pairs = list(route.set_headers)
+    if route.default_headers:
+        present = {lower_name(field[0]) for field in fields} | {name.lower() for name, _ in pairs}
+        settled = present | route.remove_headers
+        pairs += [pair for pair in route.default_headers if pair[0].lower() not in settled]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def _forwarded(request: Request, caller: str) -> list[Field]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.core.classify import Fault
 
 Field = tuple[bytes, bytes]
 
@@ -206,10 +209,12 @@ class Response:
     """A final response's head, with its body still to be pulled.
 
     `headers` hold end-to-end fields only, Content-Length included where the upstream sent one;
-    Transfer-Encoding and the like belong to one hop and never stand here.
+    Transfer-Encoding and the like belong to one hop and never stand here. `fault` is what the answer is in
+    truth, where its body was looked at; such an answer may have the status of a success.
     """
 
     status: int
     reason: str = ""
     headers: Headers
     body: Body
+    fault: Fault | None = None

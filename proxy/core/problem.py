@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 
-from proxy.core.failure import APIError, UpstreamFacts, of_status
+from proxy.core.classify import Fault
+from proxy.core.dialect import PLAIN, Answer, Dialect, decoded, first, parsed
+from proxy.core.failure import APIError, UpstreamFacts
 from proxy.core.message import Headers, Response, Whole
 
 MEDIA_TYPE = "application/problem+json"
@@ -91,10 +92,11 @@ def response(
     if fields is None:
         added.append(("Cache-Control", "no-store"))
     headers = annotated(kept.plus(*added), failure)
-    return Response(status=failure.status, reason=_phrase(failure.status), headers=headers, body=Whole(body))
+    return Response(status=failure.status, reason=phrase(failure.status), headers=headers, body=Whole(body))
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
+    """The usual words beside a status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -140,71 +142,66 @@ def whole_seconds(seconds: float) -> int:
 def upstream_failure(
     *,
     name: str,
-    status: int,
+    fault: Fault,
     headers: Headers,
     body: bytes,
-    retry_after: float | None,
     mask: Callable[[str], str],
     repeatable: bool | None = None,
-) -> tuple[APIError, Any] | None:
-    """An upstream's status and error body as a failure and its `original`; None where it is no failure.
+    dialect: Dialect = PLAIN,
+) -> tuple[APIError, Any]:
+    """An upstream's failure and its error body as one of ours and its `original`.
 
-    `body` is at most MOST_READ bytes as they came, `retry_after` seconds.
+    `body` is at most MOST_READ bytes as they came; `repeatable` is the upstream's own word.
     """
-    failure_class = of_status(status)
-    if failure_class is None:
-        return None
-    original = _parsed(body, headers, mask)
-    facts = UpstreamFacts(
-        name=name, status=status, code=_code(original), request_id=_request_id(headers, original, mask)
+    text = mask(decoded(body, headers.joined("content-encoding"), MOST_READ).decode("utf-8", "replace"))
+    original = _original(text)
+    answer = Answer(
+        status=fault.status,
+        headers=headers,
+        document=None if isinstance(original, str) else original,
+        text=text,
     )
-    detail = message(original) or ""
+    said = first(dialect.request_id, answer)
+    facts = UpstreamFacts(
+        name=name,
+        status=fault.status,
+        code=first(dialect.code, answer) or _code(original),
+        request_id=_request_id(headers, original, mask) if said is None else mask(said),
+    )
+    told = first(dialect.message, answer)
+    detail = (_words(told) if told else None) or message(original) or ""
     if len(detail) > _MOST_DETAIL:
         detail = detail[: _MOST_DETAIL - 1] + "…"
-    own_status = status if failure_class.code != "upstream_timeout" else failure_class.default_status
-    failure = failure_class(
+    failure = fault.kind(
         detail,
-        status=own_status,
-        retry_after=retry_after,
+        status=status_of(fault),
+        retry_after=fault.wait,
         sent=True,
         upstream=facts,
-        repeatable=repeatable,
+        repeatable=fault.again if repeatable is None else repeatable,
     )
     return failure, original
 
 
-def _parsed(body: bytes, headers: Headers, mask: Callable[[str], str]) -> Any:
-    plain = _decoded(body, headers.joined("content-encoding"))
-    if not plain:
+# These have one status, whatever an upstream says it with.
+_OF_THEIR_CODE = frozenset(
+    {"authentication", "permission_denied", "not_found", "rate_limited", "upstream_timeout"}
+)
+
+
+def status_of(fault: Fault) -> int:
+    """The status of the document: what the answer came with, or should have come with."""
+    return fault.kind.default_status if fault.kind.code in _OF_THEIR_CODE else fault.meant
+
+
+def _original(text: str) -> Any:
+    if not text:
         return None
-    text = mask(plain.decode("utf-8", "replace"))
     whole = text.encode("utf-8", "replace")
     if len(whole) > MOST_ORIGINAL:
         return whole[:MOST_ORIGINAL].decode("utf-8", "ignore")
-    try:
-        # NaN and Infinity are no JSON (RFC 8259 §6), though Python reads them.
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(word)
-
-
-def _decoded(body: bytes, coding: str | None) -> bytes:
-    """At most MOST_READ bytes of plain text; empty where the coding is one that we cannot undo."""
-    match (coding or "identity").strip().lower():
-        case "identity" | "":
-            return body[:MOST_READ]
-        case "gzip" | "x-gzip" | "deflate":
-            try:
-                # 47: gzip or zlib, whichever the header says; never more than is shown.
-                return zlib.decompressobj(47).decompress(body, MOST_READ)
-            except zlib.error:
-                return b""
-        case _:
-            return b""
+    document = parsed(text)
+    return text if document is None else document
 
 
 def message(original: Any) -> str | None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from proxy.core.caching.policy import CachePolicy
+from proxy.core.dialect import PLAIN, Dialect
 from proxy.core.failure import BadRequestError, NoRouteError
 from proxy.core.message import Request
 from proxy.core.ports import Injector
@@ -83,6 +84,7 @@ class Route:
     prefix: str = ""  # "" = every path; else "/segment", no trailing slash
     host: str | None = None  # lower-case, without port
     set_headers: tuple[tuple[str, str], ...] = ()
+    default_headers: tuple[tuple[str, str], ...] = ()  # where the caller sends none
     remove_headers: frozenset[str] = frozenset()  # lower-case
     forwarded: bool = False
     timeouts: Timeouts = Timeouts()
@@ -91,6 +93,7 @@ class Route:
     # Query parameters that some rule ignores: what differs in them alone is dropped together.
     ignored_query: tuple[str, ...] = ()
     errors: ErrorMode = ErrorMode.TRANSLATE
+    dialect: Dialect = PLAIN
     rules: tuple[tuple[Match, Route], ...] = field(default=(), repr=False)
 
     def ruled(self, method: str, path: str) -> Route:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.core import problem
+from proxy.core import native, problem
 from proxy.core.caching import status
 from proxy.core.caching.serving import annotate
+from proxy.core.classify import classify
+from proxy.core.dialect import Form, heard
 from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Upstream
-from proxy.core.resilience import wait
 from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
+from proxy.gateway.last_word import LastWord, is_stream
 
 # Said by us alone; an upstream that is such a proxy itself has said its own to us, not to the caller.
 _OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error"})
@@ -49,40 +51,58 @@ class Pipeline:
         async def fetch(wanted: Request, record: Exchange) -> Response:
             return await self._upstream.send(wanted, route, record)
 
-        response = await self._caching.answer(onward, route, exchange, fetch)
-        if of_status(response.status) is not None:
-            response = await self._told(response, route, request, exchange)
-        else:
+        try:
+            response = await self._caching.answer(onward, route, exchange, fetch)
+        except APIError as failure:
+            form = None if _document(route, request) else native.form(route.dialect, request.headers)
+            if route.errors is not ErrorMode.NATIVE or form is None:
+                raise
+            return _last(failed(failure, request.method, exchange, form), route)
+        if response.fault is None and of_status(response.status) is None:
             response = replace(response, headers=response.headers.without(_ERROR))
-        return signed(response, exchange)
+            return signed(self._streamed(response, route, request, exchange), exchange)
+        return signed(_last(await self._told(response, route, request, exchange, target), route), exchange)
 
-    async def _told(self, response: Response, route: Route, request: Request, exchange: Exchange) -> Response:
-        """An upstream's failure in the form that the route and the caller's Accept ask for."""
-        failure_class = of_status(response.status)
-        if failure_class is None:
+    def _streamed(self, response: Response, route: Route, request: Request, exchange: Exchange) -> Response:
+        """A stream of events that, should it break, says so in the API's own words."""
+        if route.errors is not ErrorMode.NATIVE or not is_stream(response):
             return response
-        exchange.code = failure_class.code
-        translated = route.errors is ErrorMode.TRANSLATE or problem.preferred(
-            request.headers.joined("accept")
-        )
-        told_wait = wait.told(response.headers, self._clock.wall())
+        form = native.form(route.dialect, request.headers)
+        if form is None or form.event is None:
+            return response
+        return replace(response, body=LastWord(response.body, form, request_id=exchange.id))
+
+    async def _told(
+        self, response: Response, route: Route, request: Request, exchange: Exchange, target: str
+    ) -> Response:
+        """An upstream's failure in the form that the route and the caller's Accept ask for."""
+        translated = _document(route, request)
+        body = b""
+        if translated:
+            body = await _at_most(response, problem.MOST_READ)
+        elif isinstance(response.body, Whole):
+            body = response.body.data
+        fault = response.fault
+        if fault is None:  # not from the upstream just now, but from the store
+            path = target.partition("?")[0]
+            answer = heard(response.status, response.headers, body, path)
+            fault = classify(route.dialect, answer, self._clock.wall())
+        if fault is None:
+            return response
+        exchange.code = fault.kind.code
         if not translated:
             facts = UpstreamFacts(name=route.name, status=response.status)
-            failure = failure_class(retry_after=told_wait, upstream=facts)
+            failure = fault.kind(retry_after=fault.wait, upstream=facts)
             return replace(response, headers=problem.annotated(response.headers, failure))
-        body = await _at_most(response, problem.MOST_READ)
-        told = problem.upstream_failure(
+        failure, original = problem.upstream_failure(
             name=route.name,
-            status=response.status,
+            fault=fault,
             headers=response.headers,
             body=body,
-            retry_after=told_wait,
             mask=route.injector.mask,
             repeatable=should_retry(response.headers),
+            dialect=route.dialect,
         )
-        if told is None:
-            return response
-        failure, original = told
         exchange.error = failure
         return problem.response(
             failure,
@@ -92,6 +112,20 @@ class Pipeline:
             original=original,
             fields=response.headers.without(_OURS),
         )
+
+
+def _document(route: Route, request: Request) -> bool:
+    """Whether the caller gets the problem document, by the route's mode or its own Accept."""
+    return route.errors is ErrorMode.TRANSLATE or problem.preferred(request.headers.joined("accept"))
+
+
+def _last(response: Response, route: Route) -> Response:
+    """The failure with what keeps the vendor's SDK from repeating what was repeated here."""
+    stop = route.dialect.stop
+    if not stop or route.retry.attempts <= 1:
+        return response
+    kept = response.headers.without(frozenset(name.lower() for name, _ in stop))
+    return replace(response, headers=kept.plus(*stop))
 
 
 async def _at_most(response: Response, most: int) -> bytes:
@@ -116,14 +150,18 @@ async def _at_most(response: Response, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def failed(failure: APIError, request_method: str, exchange: Exchange) -> Response:
-    """A failure of our own as a response."""
+def failed(failure: APIError, request_method: str, exchange: Exchange, form: Form | None = None) -> Response:
+    """A failure of our own as a response: in the vendor's form where one is given, else the document."""
     exchange.error = failure
     exchange.code = failure.code
     if failure.upstream is None and exchange.route:
         failure.upstream = UpstreamFacts(name=exchange.route)
-    response = problem.response(
-        failure, method=request_method, request_id=exchange.id, attempts=len(exchange.attempts)
+    response = (
+        problem.response(
+            failure, method=request_method, request_id=exchange.id, attempts=len(exchange.attempts)
+        )
+        if form is None
+        else native.response(failure, form, request_id=exchange.id)
     )
     if exchange.reason is not None:
         response = annotate(response, status.failed(exchange.reason))
@@ -141,9 +179,7 @@ def signed(response: Response, exchange: Exchange) -> Response:
     if len(exchange.attempts) > 1:
         added.append(("Leeward-Attempts", str(len(exchange.attempts))))
     kept = headers.without(_SIGNATURE)
-    return Response(
-        status=response.status, reason=response.reason, headers=kept.plus(*added), body=response.body
-    )
+    return replace(response, headers=kept.plus(*added))
 
 
 _SIGNATURE = frozenset({"x-request-id", "leeward-attempts", "leeward-upstream-request-id"})

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TextIO
 
 from proxy.core.exchange import Attempt, Exchange
@@ -31,18 +32,19 @@ def configure(
     level: str = "info",
     layout: Layout = "auto",
     mask: Callable[[str], str] = str,
+    sensitive: AbstractSet[str] = frozenset(),
     stream: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
     """Makes structlog and the standard library's loggers write through one sink.
 
-    `layout` is the setting `log.format`; `mask` replaces registered secrets in a text; `stream` is
-    stderr unless given. May be called again, as after a reload.
+    `layout` is the setting `log.format`; `mask` replaces registered secrets in a text; `sensitive` are
+    names of headers and members whose values are hidden; `stream` is stderr unless given. May be called again, as after a reload.
     """
     target = sys.stderr if stream is None else stream
     colours = layout != "json" and _is_terminal(target)
     console = layout == "console" or (layout == "auto" and colours)
-    sink = Sink(target, mask, console=console, colours=colours)
+    sink = Sink(target, mask, console=console, colours=colours, sensitive=sensitive)
     number = _LEVELS[level]
     structlog.configure(
         processors=[sink.rendered],
@@ -62,10 +64,16 @@ class Sink:
     """Where every event ends: made safe, rendered, written. It is the logger that structlog wraps."""
 
     def __init__(
-        self, stream: TextIO, mask: Callable[[str], str], *, console: bool, colours: bool = False
+        self,
+        stream: TextIO,
+        mask: Callable[[str], str],
+        *,
+        console: bool,
+        colours: bool = False,
+        sensitive: AbstractSet[str] = frozenset(),
     ) -> None:
         self._stream = stream
-        self._redaction = Redaction(mask)
+        self._redaction = Redaction(mask, sensitive)
         self._console = console
         self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         self._render: Callable[[Any, str, MutableMapping[str, Any]], Any]

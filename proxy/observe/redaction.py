@@ -65,6 +65,20 @@ _PAIR = re.compile(
     r"|(?:bearer|basic|token|digest|apikey)\s{1,4}[^\s,;\"'&]+|[^\s,;&\"'\\)}\]]+)",
     re.IGNORECASE,
 )
+
+
+def _beside(names: AbstractSet[str]) -> re.Pattern[str] | None:
+    """`"number": "4242"`, `card[number]=4242`: a value beside one of these names, in JSON or a form."""
+    if not names:
+        return None
+    words = "|".join(re.escape(name) for name in sorted(names))
+    return re.compile(
+        rf"((?<![\w-])(?:{words})(?:\]|%5D)?\\?[\"']?\s{{0,4}}[:=]\s{{0,4}})"
+        r"(\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|[^\s,;&\"'\\)}\]]+)",
+        re.IGNORECASE,
+    )
+
+
 # Whole lines of these hold several values.
 _WHOLE = re.compile(r"((?:authorization|cookie)\s{0,4}[:=]\s{0,4})([^\r\n\"'{}\[\]]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s{1,4}(?=\S{0,200}\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
@@ -84,10 +98,15 @@ class Excerpt:
 
 
 class Redaction:
-    """A structlog processor. `mask` replaces the registered secrets in a text."""
+    """A structlog processor. `mask` replaces the registered secrets in a text.
 
-    def __init__(self, mask: Callable[[str], str]) -> None:
+    `sensitive` are names, in lower case, whose values in headers and bodies are hidden as secrets are.
+    """
+
+    def __init__(self, mask: Callable[[str], str], sensitive: AbstractSet[str] = frozenset()) -> None:
         self._mask = mask
+        self._sensitive = sensitive
+        self._named = _beside(sensitive)
 
     def __call__(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         # One look at all texts together: a line without a secret, which is nearly every one, costs one.
@@ -146,17 +165,23 @@ class Redaction:
         whole = self._mask(data.decode("utf-8", "replace"))
         # Both begin alike, up to a secret that goes on after what is shown and is only masked in the whole.
         if whole.startswith(alone):
-            return self.text(alone)
+            return self.text(self._unnamed(alone))
         alike = next(at for at, pair in enumerate(zip_longest(alone, whole)) if pair[0] != pair[1])
-        return self.text(alone[:alike] + MASK)
+        return self.text(self._unnamed(alone[:alike] + MASK))
+
+    def _unnamed(self, body: str) -> str:
+        return body if self._named is None else self._named.sub(_masked_pair, body)
 
     def _several(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
             return {
-                self.text(str(name)): MASK if secret_name(str(name)) else self._value(inner, depth)
+                self.text(str(name)): MASK if self._hides(str(name)) else self._value(inner, depth)
                 for name, inner in list(value.items())[:_MOST_ITEMS]
             }
         return [self._value(inner, depth) for inner in list(value)[:_MOST_ITEMS]]
+
+    def _hides(self, name: str) -> bool:
+        return secret_name(name) or name.lower() in self._sensitive
 
 
 def _itself(text: str) -> str:

@@ -127,7 +127,9 @@ async def write(
         exchange.error = failure
         exchange.code = failure.code
         body.close()
-        connection.reset()
+        if not (failure.told and chunked):
+            connection.reset()
+        # Otherwise what was said goes out first, and a chunked body without its end shows that it broke.
         return False
     except BaseException:
         exchange.cut = True

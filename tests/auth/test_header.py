@@ -69,3 +69,10 @@ async def test_it_hides_its_secret() -> None:
     assert injector.mask(CANARY) == "***"
     with pytest.raises(TypeError):
         pickle.dumps(injector)
+
+
+async def test_a_prefix_stands_before_the_value_and_tells_credentials_apart() -> None:
+    injector = Header("Authorization", Planted(), SALT, prefix="Bot ")
+    assert (await injector.inject(request())).headers.all("authorization") == [f"Bot {CANARY}"]
+    assert injector.identity() != Header("Authorization", Planted(), SALT).identity()
+    assert injector.mask(f"Bot {CANARY}") == "Bot ***"

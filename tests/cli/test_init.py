@@ -44,3 +44,21 @@ def test_it_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_where_it_cannot_write_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(tmp_path / "none" / "x.yaml")) == 1
     assert "cannot be written: No such file" in capsys.readouterr().err
+
+
+def test_presets_become_upstreams(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    assert run(str(file), "--preset", "stripe", "--preset", "shopify", "--preset", "stripe") == 0
+    found = load(file, {}, {}).settings
+    assert list(found.upstreams) == ["stripe", "shopify"]
+    assert found.upstreams["shopify"].base_url[0].url == "https://shop.myshopify.com"
+    text = file.read_text()
+    assert "STRIPE_API_KEY" in text
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+def test_what_is_no_preset_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.yaml"
+    assert run(str(file), "--preset", "strip") == 2
+    assert "strip is no preset; did you mean stripe?" in capsys.readouterr().err
+    assert not file.exists()

@@ -347,7 +347,7 @@ def test_the_schema_is_one_and_refuses_unknown_keys() -> None:
         {"upstreams": {"a": {"base_url": "a"}}},
         {"upstreams": {"a": {"base_url": "https://a", "timeout": {"total": 5}}}},
         {"upstreams": {"a": {"base_url": "https://a", "auth": {"type": "oauth2"}}}},
-        {"upstreams": {"a": {"base_url": "https://a", "preset": "github"}}},
+        {"upstreams": {"a": {"base_url": "https://a", "preset": 5}}},
         {"upstreams": {}, "server": {"client_token": 5}},
     ):
         with pytest.raises(jsonschema.ValidationError):

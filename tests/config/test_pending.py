@@ -14,7 +14,7 @@ from proxy.config.pending import pending
         ({"circuit_breaker": {}}, ("circuit_breaker",)),
         ({"rate_limit": {"requests": 1}}, ("rate_limit",)),
         ({"concurrency": {"max": 1}}, ("concurrency",)),
-        ({"errors": "native"}, ("errors",)),
+        ({"probe": {}}, ("probe",)),
     ],
 )
 def test_what_is_not_in_force_is_found_wherever_it_may_stand(
@@ -38,7 +38,7 @@ def test_what_is_not_in_force_is_found_wherever_it_may_stand(
         {"cache": {"stale_while_revalidate": "1s", "stale_if_error": "1s", "methods": ["get", "post"]}},
         {"cache": {"negative_ttl": {"404": "1s"}, "key": {"ignore_query": ["a"], "headers": ["b"]}}},
         {"cache": {"key": {"ignore_body_fields": ["a"]}, "store_set_cookie": True}},
-        {"errors": "annotate", "tls": {"ca": "a"}, "rules": None},
+        {"errors": "native", "tls": {"ca": "a"}, "rules": None},
     ],
 )
 def test_what_is_in_force_or_off_is_not_warned_about(said: dict[str, Any]) -> None:

@@ -159,3 +159,16 @@ def test_how_often_it_came_by(lines, passed):
 def test_a_circle_is_refused():
     with pytest.raises(BadRequestError, match="circle"):
         refuse_circles(Headers.of(("Via", ", ".join(["1.1 leeward"] * MOST_HOPS))))
+
+
+def test_a_default_gives_way_to_the_caller_s_own_and_to_nothing_else():
+    to = replace(
+        PLAIN,
+        set_headers=(("X-Set", "s"),),
+        default_headers=(("Api-Version", "1"), ("X-Set", "d"), ("X-Gone", "d")),
+        remove_headers=frozenset({"x-gone"}),
+    )
+    assert kept(Headers(), to) == [("x-set", "s"), ("api-version", "1")]
+    assert kept(Headers.of(("api-version", "2")), to) == [("api-version", "2"), ("x-set", "s")]
+    talked_away = Headers.of(("Connection", "api-version"), ("Api-Version", "2"))
+    assert kept(talked_away, to) == [("x-set", "s"), ("api-version", "1")]

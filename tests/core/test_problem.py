@@ -1,6 +1,7 @@
 import gzip
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,16 +9,21 @@ from hypothesis import strategies as st
 
 from proxy.core import failure as f
 from proxy.core import problem
+from proxy.core.classify import classify
+from proxy.core.dialect import PLAIN, heard
 from proxy.core.message import Headers
 
 
 def told(status, body=b"", *fields, mask=lambda text: text, wait=None, word=None):
+    headers = Headers.of(*fields)
+    fault = classify(PLAIN, heard(status, headers, body), 0.0)
+    if fault is None:
+        return None
     return problem.upstream_failure(
         name="up",
-        status=status,
-        headers=Headers.of(*fields),
+        fault=replace(fault, wait=wait if wait is not None else fault.wait),
+        headers=headers,
         body=body,
-        retry_after=wait,
         mask=mask,
         repeatable=word,
     )

@@ -178,3 +178,21 @@ def test_any_text_passes_quickly_and_printably(text: str) -> None:
 def test_no_text_makes_it_work_for_long(text: str) -> None:
     """Steps, not seconds, would be counted if re counted them; quadratic cost would show as a hang here."""
     assert by_name(text * 10)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('{"card": {"number": "4242 4242", "cvc": 123}}', '{"card": {"number": "***", "cvc": ***}}'),
+        ("card[number]=4242&card%5Bcvc%5D=123&amount=5", "card[number]=***&card%5Bcvc%5D=***&amount=5"),
+        ('{"phone_number": "5", "Number" : "7"}', '{"phone_number": "5", "Number" : "***"}'),
+    ],
+)
+def test_what_an_api_calls_sensitive_is_hidden_in_bodies_and_headers(body, shown):
+    redaction = Redaction(str, frozenset({"number", "cvc", "x-org"}))
+    told = redaction(
+        None,
+        "debug",
+        {"event": "number: 5", "body": Excerpt(body.encode()), "headers": Headers.of(("X-Org", "o"), ("A", "b"))},
+    )
+    assert told == {"event": "number: 5", "body": shown, "headers": {"x-org": MASK, "a": "b"}}

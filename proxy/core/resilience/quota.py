@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from proxy.core.caching.syntax import split, unquote
+from proxy.core.dialect import Meter
 from proxy.core.message import Headers
 from proxy.core.resilience import resets
 from proxy.core.resilience.passage import GO, Go, Wait
@@ -41,15 +42,37 @@ class Reading:
         return "token" not in self.bucket
 
 
-def readings(headers: Headers, wall: float) -> tuple[Reading, ...]:
-    """What an upstream's answer says about its quotas; nothing where a cache repeats it."""
+def readings(headers: Headers, wall: float, meters: tuple[Meter, ...] = ()) -> tuple[Reading, ...]:
+    """What an upstream's answer says about its quotas; nothing where a cache repeats it.
+
+    `meters` are the fields that the API uses; without them all that are usual are tried.
+    """
     names = headers.names()
-    if not any(word in name for name in names for word in _WORDS):
+    if not meters and not any(word in name for name in names for word in _WORDS):
         return ()
     if (headers.get("age") or "0").strip() != "0" or (headers.get("x-cache") or "").lower().startswith("hit"):
         return ()
-    found = {reading.bucket: reading for reading in _read(headers, wall)}
+    read = _metered(headers, wall, meters) if meters else _read(headers, wall)
+    found = {reading.bucket: reading for reading in read}
     return tuple(found.values())[:_MOST_READINGS]
+
+
+def _metered(headers: Headers, wall: float, meters: tuple[Meter, ...]) -> Iterator[Reading]:
+    for meter in meters:
+        bucket = _named(headers) if meter.bucket == DEFAULT else meter.bucket
+        used = _USED.fullmatch(headers.get(meter.used) or "") if meter.used else None
+        if used is not None:
+            most = float(used[2])
+            yield Reading(bucket=bucket, limit=most, remaining=max(0.0, most - float(used[1])))
+            continue
+        left = _number(headers.get(meter.remaining)) if meter.remaining else None
+        if left is not None:
+            yield Reading(
+                bucket=bucket,
+                limit=_number(headers.get(meter.limit)) if meter.limit else None,
+                remaining=left,
+                reset=resets.read(headers.get(meter.reset), wall, meter.grammar) if meter.reset else None,
+            )
 
 
 def _read(headers: Headers, wall: float) -> Iterator[Reading]:

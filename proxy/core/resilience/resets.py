@@ -93,9 +93,15 @@ def read(text: str | None, wall: float, grammar: str | None = None) -> float | N
 
 
 def in_body(document: Any) -> float | None:
-    """Seconds from an error body, parsed from JSON: Google's RetryInfo, or a member `retry_after`."""
+    """Seconds from an error body, parsed from JSON.
+
+    Google's RetryInfo, a member `retry_after`, or the bucket of a GraphQL cost that fills up again.
+    """
     if not isinstance(document, Mapping):
         return None
+    refilled = _refilled(document)
+    if refilled is not None:
+        return refilled
     for place in (document, document.get("error"), document.get("parameters")):
         if not isinstance(place, Mapping):
             continue
@@ -107,6 +113,20 @@ def in_body(document: Any) -> float | None:
             if isinstance(detail, Mapping) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
                 return _seconds(detail.get("retryDelay"))
     return None
+
+
+def _refilled(document: Mapping[str, Any]) -> float | None:
+    """Until Shopify's bucket holds what the query costs: `extensions.cost.throttleStatus`."""
+    extensions = document.get("extensions")
+    cost = extensions.get("cost") if isinstance(extensions, Mapping) else None
+    status = cost.get("throttleStatus") if isinstance(cost, Mapping) else None
+    if not isinstance(status, Mapping) or not isinstance(cost, Mapping):
+        return None
+    wanted = _seconds(cost.get("requestedQueryCost"))
+    there, rate = _seconds(status.get("currentlyAvailable")), _seconds(status.get("restoreRate"))
+    if wanted is None or there is None or not rate or wanted <= there:
+        return None
+    return (wanted - there) / rate
 
 
 def _seconds(value: Any) -> float | None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.dialect import Meter
 from proxy.core.message import Headers
 from proxy.core.resilience.passage import GO, Go, Wait
 from proxy.core.resilience.quota import Learned, PacePolicy, Reading, learn, pace, readings
@@ -194,3 +195,30 @@ def test_batch_calls_never_use_more_than_is_left(
     within = [when for when in went if when < 1000.0 + reset - 1e-6]
     assert len(within) <= left
     assert went == sorted(went)
+
+
+@pytest.mark.parametrize(
+    ("meter", "fields", "expected"),
+    [
+        (
+            Meter(bucket="b", limit="x-max", remaining="x-left", reset="x-reset", grammar="delta"),
+            [("X-Max", "9"), ("X-Left", "4"), ("X-Reset", "30")],
+            Reading(bucket="b", limit=9.0, remaining=4.0, reset=30.0),
+        ),
+        (
+            Meter(bucket="b", remaining="x-left", reset="x-reset", grammar="epoch"),
+            [("X-Left", "4"), ("X-Reset", "30")],
+            Reading(bucket="b", remaining=4.0),
+        ),
+        (
+            Meter(bucket="default", remaining="x-left"),
+            [("X-Left", "4"), ("X-RateLimit-Resource", "core")],
+            Reading(bucket="core", remaining=4.0),
+        ),
+        (Meter(bucket="b", used="x-calls"), [("X-Calls", "32/40")], Reading(bucket="b", limit=40.0, remaining=8.0)),
+    ],
+)
+def test_the_fields_that_a_preset_names_are_read_and_no_others(meter, fields, expected):
+    also = [("X-RateLimit-Remaining-Tokens", "1"), *fields]
+    assert readings(Headers.of(*also), WALL, (meter,)) == (expected,)
+    assert readings(Headers.of(("X-Other", "1")), WALL, (meter,)) == ()

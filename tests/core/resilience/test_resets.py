@@ -119,3 +119,18 @@ def test_no_text_raises_and_none_is_in_the_past(text: str) -> None:
 def test_no_body_raises(document: Any) -> None:
     found = in_body(document)
     assert found is None or found >= 0
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        ({"requestedQueryCost": 200, "throttleStatus": {"currentlyAvailable": 50, "restoreRate": 50.0}}, 3.0),
+        ({"requestedQueryCost": 20, "throttleStatus": {"currentlyAvailable": 50, "restoreRate": 50.0}}, None),
+        ({"requestedQueryCost": 200, "throttleStatus": {"currentlyAvailable": 50, "restoreRate": 0}}, None),
+        ({"requestedQueryCost": None, "throttleStatus": {}}, None),
+        ({"throttleStatus": 5}, None),
+        ([], None),
+    ],
+)
+def test_a_bucket_of_costs_that_fills_up_again(cost: Any, expected: float | None) -> None:
+    assert in_body({"errors": [], "extensions": {"cost": cost}}) == expected
