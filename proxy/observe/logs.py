@@ -39,7 +39,8 @@ def configure(
     """Makes structlog and the standard library's loggers write through one sink.
 
     `layout` is the setting `log.format`; `mask` replaces registered secrets in a text; `sensitive` are
-    names of headers and members whose values are hidden; `stream` is stderr unless given. May be called again, as after a reload.
+    names of headers and members whose values are hidden; `stream` is stderr unless given. May be called
+    again, as after a reload.
     """
     target = sys.stderr if stream is None else stream
     colours = layout != "json" and _is_terminal(target)

@@ -73,7 +73,7 @@ def _beside(names: AbstractSet[str]) -> re.Pattern[str] | None:
         return None
     words = "|".join(re.escape(name) for name in sorted(names))
     return re.compile(
-        rf"((?<![\w-])(?:{words})(?:\]|%5D)?\\?[\"']?\s{{0,4}}[:=]\s{{0,4}})"
+        rf"((?:(?<![\w-])|(?<=%5B))(?:{words})(?:\]|%5D)?\\?[\"']?\s{{0,4}}[:=]\s{{0,4}})"
         r"(\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|[^\s,;&\"'\\)}\]]+)",
         re.IGNORECASE,
     )

@@ -20,7 +20,7 @@ from proxy.config.settings import Settings
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 NO_URL = "is missing; write the API's address, such as base_url: https://api.example.com"
 NOT_HTTP = "'ftp://b.example' is not http:// or https://; write https://b.example"
-NATIVE = {"base_url": "https://b.example", "errors": "native"}
+PROBED = {"base_url": "https://b.example", "probe": {}}
 LEAST = "upstreams:\n  a:\n    base_url: https://a.example\n"
 
 
@@ -267,11 +267,11 @@ def test_no_exception_carries_a_secret_behind_it(file: Path) -> None:
 
 def test_what_is_not_in_force_is_warned_about_with_its_line(file: Path) -> None:
     text = LEAST + "    rate_limit: {requests: 5}\n"
-    found = loaded(file, text, {"LEEWARD_DEFAULTS__ERRORS": "native"}, upstreams={"b": NATIVE})
+    found = loaded(file, text, {"LEEWARD_DEFAULTS__PROBE": "{}"}, upstreams={"b": PROBED})
     assert [str(warning).replace(str(file), "FILE") for warning in found.warnings] == [
         "FILE:4: upstreams.a.rate_limit: accepted, but not in force in this version",
-        "LEEWARD_DEFAULTS__ERRORS: defaults.errors: accepted, but not in force in this version",
-        "command line: upstreams.b.errors: accepted, but not in force in this version",
+        "LEEWARD_DEFAULTS__PROBE: defaults.probe: accepted, but not in force in this version",
+        "command line: upstreams.b.probe: accepted, but not in force in this version",
     ]
 
 
@@ -335,7 +335,7 @@ def test_the_examples_defaults_are_the_defaults() -> None:
     for section in ("server", "cache", "log", "tracing"):
         assert getattr(said, section) == getattr(plain, section)
     example, default = said.upstreams["github"], plain.upstreams["api.github.com"]
-    for key in set(type(default).model_fields) - {"auth", "headers", "prefix", "rules"}:
+    for key in set(type(default).model_fields) - {"auth", "dialect", "headers", "prefix", "probe", "rules"}:
         assert getattr(example, key) == getattr(default, key), key
 
 

@@ -18,7 +18,7 @@ from proxy.core import problem
 from proxy.core.classify import Fault, classify
 from proxy.core.dialect import Answer, heard
 from proxy.core.message import Headers
-from proxy.core.resilience.quota import readings
+from proxy.core.resilience.quota import Reading, readings
 from proxy.core.routing import ErrorMode
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -96,7 +96,7 @@ def test_what_an_api_says_is_understood(name: str, case: dict[str, Any]) -> None
     wall = float(case.get("wall", 0))
     for bucket, (limit, remaining, reset) in expected.pop("quota", {}).items():
         found = {reading.bucket: reading for reading in readings(headers, wall, dialect.quota)}[bucket]
-        assert (found.limit, found.remaining, found.reset) == (limit, remaining, pytest.approx(reset))
+        assert found == Reading(bucket=bucket, limit=limit, remaining=remaining, reset=reset)
     fault = classify(dialect, answer, wall)
     if not expected:
         assert fault is None

@@ -95,7 +95,7 @@ def test_a_rule_says_what_it_may_hold() -> None:
     [
         ({"type": "bearer"}, "username", "type bearer takes token"),
         ({"type": "bearer"}, "tokn", "did you mean token?"),
-        ({"type": "header"}, "token", "type header takes name, value"),
+        ({"type": "header"}, "token", "type header takes name, value, prefix"),
         ({"type": "none"}, "token", "type none takes nothing more"),
         ({"type": "other"}, "tokn", "did you mean token?"),
         ({"type": ["bearer"]}, "tokn", "did you mean token?"),

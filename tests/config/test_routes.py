@@ -135,7 +135,6 @@ def test_a_rule_may_set_back_to_a_default() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"preset": "github"}, "presets are not in this version"),
         ({"tls": {"cert": "a"}}, "cert and key belong together"),
         ({"timeout": {"total": "0s"}}, "0 would let nothing through"),
         ({"headers": {"set": {"X-A": "b\r\nc: d"}}}, "no line breaks"),

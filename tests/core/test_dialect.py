@@ -85,7 +85,8 @@ def test_a_wild_list_is_not_walked_without_end() -> None:
 
 XML = """<?xml version="1.0"?>
 <ErrorResponse xmlns="http://a/b"><Error><Type>Sender</Type><Code>Throttling</Code>
-<s:Message a="1"> Rate &lt;exceeded&gt; &amp; more </s:Message></Error><RequestId>r-1</RequestId></ErrorResponse>"""
+<s:Message a="1"> Rate &lt;exceeded&gt; &amp; more </s:Message></Error>
+<RequestId>r-1</RequestId></ErrorResponse>"""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,15 @@ from proxy.core.failure import CircuitOpenError, ConnectError, RateLimitError
 from proxy.core.message import Headers, Whole
 
 JSON = Form(
-    body={"error": {"type": "{word}", "code": "{status}", "message": "Sorry: {message}", "p": None, "l": ["{code}"]}},
+    body={
+        "error": {
+            "type": "{word}",
+            "code": "{status}",
+            "message": "Sorry: {message}",
+            "p": None,
+            "l": ["{code}"],
+        }
+    },
     words={"rate_limited": "slow_down", "*": "api_error"},
     fields=(("Request-Id", "{request_id}"),),
     event="error",
@@ -27,7 +35,13 @@ def body(failure: RateLimitError | ConnectError | CircuitOpenError, form: Form) 
 def test_a_failure_is_told_in_the_vendor_s_form() -> None:
     status, headers, data = body(RateLimitError("Wait", retry_after=2.5), JSON)
     assert json.loads(data) == {
-        "error": {"type": "slow_down", "code": 429, "message": "Sorry: Wait", "p": None, "l": ["rate_limited"]}
+        "error": {
+            "type": "slow_down",
+            "code": 429,
+            "message": "Sorry: Wait",
+            "p": None,
+            "l": ["rate_limited"],
+        }
     }
     assert status == 429
     assert headers.get("retry-after") == "3"

@@ -193,6 +193,10 @@ def test_what_an_api_calls_sensitive_is_hidden_in_bodies_and_headers(body, shown
     told = redaction(
         None,
         "debug",
-        {"event": "number: 5", "body": Excerpt(body.encode()), "headers": Headers.of(("X-Org", "o"), ("A", "b"))},
+        {
+            "event": "number: 5",
+            "body": Excerpt(body.encode()),
+            "headers": Headers.of(("X-Org", "o"), ("A", "b")),
+        },
     )
     assert told == {"event": "number: 5", "body": shown, "headers": {"x-org": MASK, "a": "b"}}

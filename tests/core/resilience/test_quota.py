@@ -215,7 +215,11 @@ def test_batch_calls_never_use_more_than_is_left(
             [("X-Left", "4"), ("X-RateLimit-Resource", "core")],
             Reading(bucket="core", remaining=4.0),
         ),
-        (Meter(bucket="b", used="x-calls"), [("X-Calls", "32/40")], Reading(bucket="b", limit=40.0, remaining=8.0)),
+        (
+            Meter(bucket="b", used="x-calls"),
+            [("X-Calls", "32/40")],
+            Reading(bucket="b", limit=40.0, remaining=8.0),
+        ),
     ],
 )
 def test_the_fields_that_a_preset_names_are_read_and_no_others(meter, fields, expected):
