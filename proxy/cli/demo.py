@@ -23,7 +23,7 @@ from proxy.cli.comparison import Side
 from proxy.cli.flaky import TOKEN, Flaky
 from proxy.cli.traffic import Run, play, trace
 
-_START_WITHIN = 10.0  # seconds
+_START_WITHIN = 30.0  # seconds; the first start after an installation, on a busy machine, takes long
 _STOP_WITHIN = 5.0
 
 
@@ -148,7 +148,8 @@ async def _proxy(settings: dict[str, Any]) -> AsyncIterator[None]:
         )
         try:
             if not await _ready_line(process):
-                raise NotStartedError(await asyncio.to_thread(papers.said))
+                said = await asyncio.to_thread(papers.said)
+                raise NotStartedError(said or f"It was not ready after {_START_WITHIN:g} s.")
             yield
         finally:
             await _stop(process)

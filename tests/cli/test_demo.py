@@ -112,5 +112,12 @@ async def test_a_proxy_that_does_not_start_says_why() -> None:
             pass
 
 
+async def test_one_that_is_silent_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_START_WITHIN", 0.0)
+    with pytest.raises(demo.NotStartedError, match="not ready after 0 s"):
+        async with demo._proxy({}):
+            pass
+
+
 def test_free_ports_differ() -> None:
     assert len(set(demo._free_ports(5))) == 5
