@@ -33,11 +33,13 @@ from proxy.gateway import explanation
 from proxy.gateway.caching import Caching
 from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
+from proxy.gateway.repeats import Repeats
 from proxy.observe import logs
 from proxy.observe.metrics import Metrics
 from proxy.observe.recent import Recent
 from proxy.observe.together import Together
 from proxy.stores.memory import MemoryStore
+from proxy.stores.receipts import MemoryReceipts
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.session import Session
 
@@ -69,6 +71,8 @@ class Runtime:
     table: Table
     pipeline: Pipeline
     caching: Caching
+    repeats: Repeats
+    receipts: MemoryReceipts
     clock: MonotonicClock
     metrics: Metrics
     recent: Recent
@@ -159,6 +163,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         secret_key=salt,
         flights=None if before is None else before.caching.flights,
     )
+    receipts, repeats = _repeats(settings, routes, metrics=metrics, refresh=refresh, salt=salt, before=before)
 
     async def explain(method: str, target: str) -> Mapping[str, Any]:
         asked = Request(method=method, target=target, headers=Headers(), body=Whole())
@@ -166,8 +171,10 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
 
     runtime = Runtime(
         table=table,
-        pipeline=Pipeline(table=table, caching=caching, upstream=upstream, clock=clock),
+        pipeline=Pipeline(table=table, repeats=repeats, caching=caching, upstream=upstream, clock=clock),
         caching=caching,
+        repeats=repeats,
+        receipts=receipts,
         clock=clock,
         metrics=metrics,
         recent=recent,
@@ -215,6 +222,7 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             ignored_query=ignored,
             errors=said.errors,
             dialect=dialect,
+            idempotency=None if said.idempotency is None else said.idempotency.ttl,
             rules=rules,
         )
 
@@ -250,6 +258,35 @@ def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
             return Header(name, value, salt, prefix=prefix or "")
         case credentials.QueryCredential(name=name, value=value):
             return Query(name, value, salt)
+
+
+def _repeats(
+    settings: Settings,
+    routes: Sequence[Route],
+    *,
+    metrics: Metrics,
+    refresh: Refresh,
+    salt: bytes,
+    before: Runtime | None,
+) -> tuple[MemoryReceipts, Repeats]:
+    """What knows requests by their keys; those that were made under an earlier configuration as well."""
+    clock = MonotonicClock()
+    if before is None:
+        receipts = MemoryReceipts(
+            max_bytes=settings.cache.max_idempotency_bytes, clock=clock, on_evict=metrics.evicted
+        )
+    else:
+        receipts = before.receipts
+    if any(one.idempotency for whole in routes for one in (whole, *(ruled for _, ruled in whole.rules))):
+        metrics.watch_store("idempotency", receipts.usage)
+    return receipts, Repeats(
+        receipts=receipts,
+        clock=clock,
+        refresh=refresh,
+        secret=salt,
+        max_answer=settings.cache.max_entry_bytes,
+        turns=None if before is None else before.repeats.turns,
+    )
 
 
 async def _traces(settings: Settings, mask: Callable[[str], str]) -> Traces | None:

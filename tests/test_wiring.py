@@ -162,3 +162,8 @@ async def test_a_file_that_vanishes_is_told_once_and_its_value_serves_on(folder,
     said = capfd.readouterr().err
     assert said.count("The last good value of a secret is used further") == 1
     assert "old-value" not in said
+
+
+def test_an_answer_for_each_key_is_by_rule():
+    built = wired(rules=[{"match": {"method": "POST"}, "idempotency": {"ttl": "1h"}}])
+    assert (built.idempotency, built.ruled("POST", "/x").idempotency) == (None, 3600.0)

@@ -115,6 +115,8 @@ def _sections(told: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     yield "retry", list(_retry(told["retry"]))
     times = ", ".join(f"{name} {_seconds(value)}" for name, value in told["timeout"].items())
     yield "timeout", [times]
+    if told["idempotency"] is not None:
+        yield "repeated", [_idempotency(told["idempotency"])]
     yield "errors", [_errors(told["errors"])]
 
 
@@ -155,6 +157,14 @@ def _retry(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"waits at most {waits}; or what Retry-After says, up to {_seconds(told['max_retry_after'])}"
     if told["idempotency_key"]:
         yield f"recognised by {told['idempotency_key']}"
+
+
+def _idempotency(told: Mapping[str, Any]) -> str:
+    if not told["keyed"]:
+        return (
+            "sent each time: it has no Idempotency-Key, or its method does nothing that could be done twice"
+        )
+    return f"its first answer is told again to the same Idempotency-Key for {_seconds(told['ttl'])}"
 
 
 def _errors(told: Mapping[str, Any]) -> str:

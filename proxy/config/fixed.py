@@ -21,6 +21,7 @@ _ALONE: tuple[tuple[str, ...], ...] = (
     ("cache", "store"),
     ("cache", "max_bytes"),
     ("cache", "max_entry_bytes"),
+    ("cache", "max_idempotency_bytes"),
 )
 _SEVERAL: tuple[tuple[str, ...], ...] = (("server", "listen"), ("server", "admin"))
 

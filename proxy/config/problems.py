@@ -138,6 +138,7 @@ _EXAMPLES = {
     "timeout": "{total: 60s}",
     "headers": "{set: {Accept: application/json}}",
     "set": "{Accept: application/json}",
+    "idempotency": "{ttl: 24h}, or null for none",
     "match": "{method: GET, path: /v1/*}",
     "negative_ttl": "{404: 10s}",
     "key": "{ignore_query: [utm_source]}",

@@ -199,6 +199,12 @@ class CacheSettings(Section):
         )
 
 
+class IdempotencySettings(Section):
+    """For callers that send an Idempotency-Key: how long the first answer stands for it."""
+
+    ttl: Wait = 86400.0
+
+
 class UpstreamTLS(Section):
     """Files: our certificate for the upstream (mTLS), and the authority that signed the upstream's."""
 
@@ -231,6 +237,7 @@ class RuleSettings(Section):
     retry: RetrySettings | None = None
     timeout: TimeoutSettings | None = None
     errors: ErrorMode | None = None
+    idempotency: IdempotencySettings | None = None
 
 
 class UpstreamDefaults(Section):
@@ -253,6 +260,7 @@ class UpstreamDefaults(Section):
     errors: ErrorMode = ErrorMode.TRANSLATE
     dialect: DialectSettings = DialectSettings()
     probe: ProbeSettings | None = None
+    idempotency: IdempotencySettings | None = None
     rules: list[RuleSettings] = []
 
 
@@ -269,7 +277,7 @@ class UpstreamSettings(UpstreamDefaults):
     def ruled(self, rule: RuleSettings) -> UpstreamSettings:
         """This upstream as a rule changes it: what the rule leaves out stays."""
         changed: dict[str, Any] = {"rules": []}
-        for name in ("cache", "retry", "timeout", "errors"):
+        for name in ("cache", "retry", "timeout", "errors", "idempotency"):
             over = getattr(rule, name)
             if over is not None:
                 changed[name] = _laid_over(getattr(self, name), over)

@@ -92,6 +92,7 @@ class StoreSettings(Section):
     store: Annotated[str, BeforeValidator(_memory_only), WithJsonSchema({"const": "memory://"})] = "memory://"
     max_bytes: Size = 256 * MIB
     max_entry_bytes: Size = 8 * MIB
+    max_idempotency_bytes: Size = 64 * MIB
     tag_headers: list[FieldName] = Field(default_factory=lambda: ["Cache-Tag", "Surrogate-Key", "xkey"])
 
 

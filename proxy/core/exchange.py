@@ -59,6 +59,7 @@ class Exchange:
     reason: Reason | None = None
     attempts: list[Attempt] = field(default_factory=list)
     trace: Trace | None = None  # where the request stands in a trace that is told
+    idempotency_key: str | None = None  # with which it went upstream, made by us or the caller's own
     status: int = 0
     error: APIError | None = None
     code: str | None = None  # the failure's code, also where the upstream's answer was passed on

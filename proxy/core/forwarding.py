@@ -40,7 +40,7 @@ HOP_BY_HOP = frozenset(
 # Of a request: written anew for the next hop, answered by us, or addressed to us.
 _OURS = frozenset({"host", "content-length", "expect", "leeward-token", "leeward-priority"})
 # Say who called whom; the upstream gets them from us or not at all.
-_FORWARDED = frozenset(
+FORWARDED = frozenset(
     {
         "forwarded",
         "x-forwarded-for",
@@ -100,7 +100,7 @@ def forward(
     `target` is the one with the prefix stripped; `caller` the caller's address, used only where the
     route says `forwarded: true`.
     """
-    dropped = HOP_BY_HOP | _OURS | _FORWARDED | listed(request.headers) | route.remove_headers
+    dropped = HOP_BY_HOP | _OURS | FORWARDED | listed(request.headers) | route.remove_headers
     dropped |= frozenset(name.lower() for name, _ in route.set_headers)
     replaced = route.injector.replaced
     seen_id = seen_trace = False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxy.core.caching.purge import Purge
     from proxy.core.exchange import Attempt, Exchange
     from proxy.core.message import Request, Response
+    from proxy.core.resilience.receipt import Receipt
     from proxy.core.routing import Route
 
 
@@ -73,6 +74,19 @@ class Store(Protocol):
 
     def usage(self) -> tuple[int, int]:
         """(entries, bytes) kept, bookkeeping counted."""
+
+
+class Receipts(Protocol):
+    """Where first answers to requests with an Idempotency-Key are kept. Every failure of it is a miss."""
+
+    async def load(self, place: bytes) -> Receipt | None:
+        """What is kept at a place, until its time is over."""
+
+    async def keep(self, place: bytes, receipt: Receipt, *, ttl: float) -> bool:
+        """Keeps one complete answer for so many seconds, or until room is needed. False = not kept."""
+
+    def usage(self) -> tuple[int, int]:
+        """(answers, bytes) kept, bookkeeping counted."""
 
 
 class Turn(Enum):

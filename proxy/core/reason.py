@@ -44,6 +44,8 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     COALESCED = "coalesced"
     CHANGED_MEANWHILE = "changed-meanwhile"
+    REPLAYED = "idempotent-replay"
+    KEY_REUSED = "key-reused"
 
     # What retrying decides
     STATUS = "status"
@@ -102,6 +104,8 @@ _SENTENCES: dict[Reason, str] = {
     Reason.TOO_LARGE: "The answer is larger than an entry may be.",
     Reason.COALESCED: "Another request was already fetching the same, and failed.",
     Reason.CHANGED_MEANWHILE: "The resource was changed or purged while its answer was on the way.",
+    Reason.REPLAYED: "The request was made before with this Idempotency-Key, and has its first answer.",
+    Reason.KEY_REUSED: "The Idempotency-Key was used before for another request.",
     Reason.STATUS: "The upstream's status is one that is retried.",
     Reason.RETRY_AFTER: "The upstream's status is one that is retried, and it said how long to wait.",
     Reason.SHOULD_RETRY: "The upstream said that the request may be sent again.",

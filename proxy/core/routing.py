@@ -94,6 +94,7 @@ class Route:
     ignored_query: tuple[str, ...] = ()
     errors: ErrorMode = ErrorMode.TRANSLATE
     dialect: Dialect = PLAIN
+    idempotency: float | None = None  # seconds for which a keyed request's first answer is kept; None = off
     rules: tuple[tuple[Match, Route], ...] = field(default=(), repr=False)
 
     def ruled(self, method: str, path: str) -> Route:

@@ -24,6 +24,8 @@ from proxy.core.forwarding import forward
 from proxy.core.message import Field, Headers, Request, lower_name
 from proxy.core.ports import Store
 from proxy.core.reason import Reason
+from proxy.core.resilience.receipt import FIELD, place
+from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.resilience.wait import backoff
 from proxy.core.routing import ErrorMode, Match, Route, Table
@@ -38,7 +40,6 @@ _PLAIN = re.compile(
     r"accept(?:-.*)?|content-type|cache-control|prefer|user-agent|via|forwarded|x-forwarded-.*|x-request-id"
     r"|traceparent|.*-(?:version|beta)"
 )
-_KEYED = frozenset({"POST", "PATCH"})
 _MOST_WAITS = 9
 
 
@@ -81,6 +82,7 @@ async def explain(
         "headers": _changed(request.headers, onward.headers),
         "cache": await _cache(onward, route, secret=secret, store=store, now=now),
         "retry": _retry(onward, route.retry),
+        "idempotency": _idempotency(request, onward, route, secret),
         "timeout": {name: getattr(route.timeouts, name) for name in ("connect", "attempt", "idle", "total")},
         "errors": _errors(request, route),
     }
@@ -202,8 +204,7 @@ def _policy(policy: CachePolicy) -> dict[str, Any]:
 
 def _retry(request: Request, policy: RetryPolicy) -> dict[str, Any]:
     """`waits` are the most seconds before each further attempt, where the upstream names no time."""
-    given = policy.idempotency_key is not None and policy.idempotency_key.lower() in request.headers
-    keyed = given or (policy.idempotency_key is not None and request.method in _KEYED)
+    keyed = known_by(request.headers, policy.idempotency_key, request.method) is not None
     repeated = keyed or request.method in policy.methods
     further = range(1, min(policy.attempts, _MOST_WAITS + 1))
     return {
@@ -220,6 +221,17 @@ def _retry(request: Request, policy: RetryPolicy) -> dict[str, Any]:
         if policy.budget is None
         else {"ratio": policy.budget.ratio, "min_per_second": policy.budget.min_per_second},
     }
+
+
+def _idempotency(asked: Request, onward: Request, route: Route, secret: bytes) -> dict[str, Any] | None:
+    """`keyed`: the request's own key makes it one that has one answer; `ttl` in seconds."""
+    if route.idempotency is None:
+        return None
+    try:
+        keyed = place(asked, onward, route, secret=secret) is not None
+    except CredentialError:
+        keyed = FIELD in asked.headers
+    return {"ttl": route.idempotency, "keyed": keyed}
 
 
 def _errors(request: Request, route: Route) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What happens to a request, step by step?
 
-Route → what changes in passing → the cache (which asks the upstream where it must) → the failure told →
-what names us. Each step decides in `core`; the order stands here and nowhere else.
+Route → what changes in passing → whether it was made before → the cache (which asks the upstream where it
+must) → the failure told → what names us. Each step decides in `core`; the order stands here and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
 from proxy.gateway.last_word import LastWord, is_stream
+from proxy.gateway.repeats import Repeats
 
 # Said by us alone; an upstream that is such a proxy itself has said its own to us, not to the caller.
-_OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error"})
+_OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error", "leeward-idempotency-key"})
 _ERROR = frozenset({"leeward-error"})
 
 
 class Pipeline:
     """The path of one request, from its parsed head to a response whose body is still to be pulled."""
 
-    def __init__(self, *, table: Table, caching: Caching, upstream: Upstream, clock: Clock) -> None:
+    def __init__(
+        self, *, table: Table, repeats: Repeats, caching: Caching, upstream: Upstream, clock: Clock
+    ) -> None:
         self._table = table
+        self._repeats = repeats
         self._caching = caching
         self._upstream = upstream
         self._clock = clock
@@ -51,8 +55,11 @@ class Pipeline:
         async def fetch(wanted: Request, record: Exchange) -> Response:
             return await self._upstream.send(wanted, route, record)
 
+        async def through(wanted: Request) -> Response:
+            return await self._caching.answer(wanted, route, exchange, fetch)
+
         try:
-            response = await self._caching.answer(onward, route, exchange, fetch)
+            response = await self._repeats.answer(request, onward, route, exchange, through)
         except APIError as failure:
             form = None if _document(route, request) else native.form(route.dialect, request.headers)
             if route.errors is not ErrorMode.NATIVE or form is None:
@@ -178,8 +185,13 @@ def signed(response: Response, exchange: Exchange) -> Response:
         added.append(("Leeward-Upstream-Request-Id", theirs))
     if len(exchange.attempts) > 1:
         added.append(("Leeward-Attempts", str(len(exchange.attempts))))
+    if exchange.idempotency_key is not None:
+        # By it a caller that gets no more than this can ask for the rest without doing it twice.
+        added.append(("Leeward-Idempotency-Key", exchange.idempotency_key))
     kept = headers.without(_SIGNATURE)
     return replace(response, headers=kept.plus(*added))
 
 
-_SIGNATURE = frozenset({"x-request-id", "leeward-attempts", "leeward-upstream-request-id"})
+_SIGNATURE = frozenset(
+    {"x-request-id", "leeward-attempts", "leeward-idempotency-key", "leeward-upstream-request-id"}
+)

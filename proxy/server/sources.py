@@ -41,7 +41,7 @@ class Told:
         return not self._draining(), {"draining": self._draining()}
 
     async def status(self) -> Mapping[str, Any]:
-        runtime = self._serving.runtime
+        runtime, cache = self._serving.runtime, self._serving.settings.cache
         return snapshot(
             version=__version__,
             uptime=runtime.clock.now() - self._started,
@@ -49,7 +49,7 @@ class Told:
             metrics=runtime.metrics,
             recent=runtime.recent,
             upstreams=self._routes(),
-            capacity={"memory": self._serving.settings.cache.max_bytes},
+            capacity={"memory": cache.max_bytes, "idempotency": cache.max_idempotency_bytes},
         )
 
     async def requests(self, limit: int) -> list[dict[str, Any]]:

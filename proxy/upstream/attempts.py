@@ -38,6 +38,7 @@ from proxy.core.resilience.budget import (
     tried_before,
     withdraw,
 )
+from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Route
 from proxy.core.tracing import within
@@ -46,7 +47,6 @@ from proxy.upstream.session import Call, CallerFault, Session
 
 # RFC 9110 §9.2.2: what may go out once more, free, where an idle connection proves dead.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-_KEYED = frozenset({"POST", "PATCH"})
 _NONE = Headers()
 _FIRST_FAILURE = 400
 
@@ -102,7 +102,8 @@ class Attempts:
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
         self._requested(request, route)
-        request, keyed = _keyed(request, route.retry.idempotency_key)
+        request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
+        keyed = exchange.idempotency_key is not None
         body = await prepared(request.body, route.retry.max_replay_body)
         deadline = self.clock.now() + route.timeouts.total
         trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
@@ -138,15 +139,13 @@ class Attempts:
             self._budgets[route.name] = (policy, turn(self._budget(route.name, now), now))
 
 
-def _keyed(request: Request, name: str | None) -> tuple[Request, bool]:
-    """The request with an idempotency key where the route has one, and whether it carries one."""
-    if name is None:
-        return request, False
-    if name.lower() in request.headers:
-        return request, True
-    if request.method not in _KEYED:
-        return request, False
-    return replace(request, headers=request.headers.plus((name, str(uuid.uuid4())))), True
+def _keyed(request: Request, name: str | None) -> tuple[Request, str | None]:
+    """The request with an idempotency key where it goes with one, and that key."""
+    key = known_by(request.headers, name, request.method)
+    if key is None or key or name is None:
+        return request, key
+    made = str(uuid.uuid4())
+    return replace(request, headers=request.headers.replacing(name, made)), made
 
 
 class _Trial(RetryOptionsBase):

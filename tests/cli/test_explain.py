@@ -22,7 +22,11 @@ CONFIG = {
                     "cache": {"methods": ["POST"], "override_ttl": "1h"},
                     "retry": {"attempts": 1},
                 },
-                {"match": {"path": "/pay"}, "retry": {"idempotency_key": "Idempotency-Key"}},
+                {
+                    "match": {"path": "/pay"},
+                    "retry": {"idempotency_key": "Idempotency-Key"},
+                    "idempotency": {"ttl": "60s"},
+                },
             ],
         },
         "lost": {
@@ -78,6 +82,10 @@ def test_a_rule_and_a_body(file, capsys):
     out = capsys.readouterr().out
     assert "            recognised by Idempotency-Key" in out
     assert "annotate: a problem document, which the caller's Accept asks for" in out
+    assert "repeated    sent each time: it has no Idempotency-Key" in out
+    assert explain("POST", "/api/pay", header=["Idempotency-Key: 1"], config=file) == 0
+    out = capsys.readouterr().out
+    assert "repeated    its first answer is told again to the same Idempotency-Key for 60s" in out
 
 
 def test_a_secret_that_cannot_be_had(file, capsys):
@@ -91,7 +99,7 @@ def test_json(file, capsys):
     told = json.loads(out)
     assert set(told) == {
         *("method", "path", "route", "upstream", "credential", "headers"),
-        *("cache", "retry", "timeout", "errors"),
+        *("cache", "retry", "timeout", "errors", "idempotency"),
     }
     assert told["cache"]["reason"] == "uri-miss"
     assert CANARY not in out

@@ -24,6 +24,7 @@ TLS = {"cert": "c", "key": "k"}
         ({"server": {"tls": TLS}}, ["tls"], []),
         ({"cache": {"max_bytes": "1MiB"}}, ["max_bytes"], []),
         ({"cache": {"max_entry_bytes": "1MiB"}}, ["max_entry_bytes"], []),
+        ({"cache": {"max_idempotency_bytes": "1MiB"}}, ["max_idempotency_bytes"], []),
         ({"cache": {"tag_headers": ["Tag"]}}, [], []),
     ],
 )

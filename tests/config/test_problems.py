@@ -85,7 +85,7 @@ def test_the_keys_that_are_known_beside_another(key: tuple[str | int, ...], has:
 def test_a_rule_says_what_it_may_hold() -> None:
     beside = "write auth beside rules, or make another upstream"
     said = unknown(Settings, ("upstreams", "a", "rules", 0, "auth"))
-    assert said == f"a rule holds match, cache, retry, timeout, errors; {beside}"
+    assert said == f"a rule holds match, cache, retry, timeout, errors, idempotency; {beside}"
     assert unknown(Settings, ("defaults", "rules", 0, "auth")) == said
     assert unknown(Settings, ("upstreams", "a", "rules", 0, "cach")) == "unknown key; did you mean cache?"
 

@@ -170,3 +170,15 @@ def test_null_switches_off_what_may_be_off() -> None:
     assert on.concurrency is not None
     assert on.retry.budget is not None
     assert UpstreamTLS(ca="a").ca == "a"
+
+
+def test_one_answer_to_one_key_is_for_those_who_ask_for_it() -> None:
+    whole = upstream(rules=[{"match": {"method": "POST"}, "idempotency": {}}])
+    assert whole.idempotency is None
+    ruled = whole.ruled(whole.rules[0]).idempotency
+    assert ruled is not None
+    assert ruled.ttl == 24 * 3600
+    over = upstream(idempotency={"ttl": "1h"}, rules=[{"match": {}, "idempotency": {"ttl": "1m"}}])
+    assert (over.idempotency and over.idempotency.ttl) == 3600
+    ruled = over.ruled(over.rules[0]).idempotency
+    assert (ruled and ruled.ttl) == 60

@@ -26,7 +26,7 @@ def test_the_contracts_defaults() -> None:
     assert server.max_request_body == 64 * 1024**2
     assert (server.header_timeout, server.idle_timeout, server.drain_timeout) == (10, 75, 25)
     assert (found.cache.store, found.cache.max_bytes) == ("memory://", 256 * 1024**2)
-    assert found.cache.max_entry_bytes == 8 * 1024**2
+    assert (found.cache.max_entry_bytes, found.cache.max_idempotency_bytes) == (8 * 1024**2, 64 * 1024**2)
     assert (found.log.level, found.log.format, found.log.access, found.log.bodies) == (
         "info",
         "auto",

@@ -174,3 +174,11 @@ async def test_the_retry_plan(asked: Request, policy: RetryPolicy, repeats: str,
     assert retry["budget"] == {"ratio": 0.2, "min_per_second": 2.0}
     single = await told(asked, route(retry=RetryPolicy(attempts=1, budget=None)))
     assert (single["retry"]["waits"], single["retry"]["budget"]) == ([], None)
+
+
+async def test_whether_a_repeated_request_is_sent_again() -> None:
+    on, keyed = route(idempotency=60.0), ("Idempotency-Key", "1")
+    assert (await told(request(method="POST"), route()))["idempotency"] is None
+    for asked, found in ((request(keyed, method="POST"), True), (request(method="POST"), False)):
+        assert (await told(asked, on))["idempotency"] == {"ttl": 60.0, "keyed": found}
+    assert (await told(request(keyed), on))["idempotency"]["keyed"] is False

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from proxy.core.exchange import Attempt, Exchange
-from proxy.core.failure import ConnectError, NoRouteError, RateLimitError, UpstreamProtocolError
+from proxy.core.failure import (
+    ConnectError,
+    InvalidRequestError,
+    NoRouteError,
+    RateLimitError,
+    UpstreamProtocolError,
+)
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.reason import Reason
 from proxy.core.routing import ErrorMode, Table
@@ -28,6 +34,14 @@ class NoCaching:
 
     async def answer(self, request: Request, _route: Any, exchange: Any, fetch: Any) -> Response:
         response: Response = await fetch(request, exchange)
+        return response
+
+
+class NoRepeats:
+    """Knows nothing of what was asked before."""
+
+    async def answer(self, _asked: Any, onward: Any, _route: Any, _exchange: Any, through: Any) -> Response:
+        response: Response = await through(onward)
         return response
 
 
@@ -74,7 +88,13 @@ def answered(status: int, body: Any = b"", *fields: tuple[str, str]) -> Response
 
 def pipeline(upstream: Says, **changes: Any) -> Pipeline:
     table = Table([replace(route("up", "/up"), **changes)])
-    return Pipeline(table=table, caching=NoCaching(), upstream=upstream, clock=Clock())  # type: ignore[arg-type]
+    return Pipeline(
+        table=table,
+        repeats=NoRepeats(),  # type: ignore[arg-type]
+        caching=NoCaching(),  # type: ignore[arg-type]
+        upstream=upstream,
+        clock=Clock(),
+    )
 
 
 def exchange() -> Exchange:
@@ -217,3 +237,18 @@ async def test_annotate_tells_a_known_wait():
     response, _ = await through(Says(said), errors=ErrorMode.ANNOTATE)
     assert response.headers.all("retry-after") == ["30"]
     assert "proxy-status" not in response.headers
+
+
+async def test_the_key_that_it_went_with_is_told_and_never_the_upstreams_word_for_it():
+    record = exchange()
+    record.idempotency_key = "k-1"
+    assert failed(ConnectError("no"), "POST", record).headers.all("leeward-idempotency-key") == ["k-1"]
+    response, _ = await through(Says(answered(200, b"", ("Leeward-Idempotency-Key", "theirs"))))
+    assert "leeward-idempotency-key" not in response.headers
+
+
+async def test_a_key_used_for_another_request_says_so():
+    record = exchange()
+    record.reason = Reason.KEY_REUSED
+    response = failed(InvalidRequestError("used", status=422), "POST", record)
+    assert (response.status, response.headers.get("cache-status")) == (422, "leeward; detail=key-reused")

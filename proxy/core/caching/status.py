@@ -65,7 +65,7 @@ def forwarded(
 def failed(reason: Reason) -> str:
     """No answer was to be had, neither from the store nor from the upstream."""
     match reason:
-        case Reason.ONLY_IF_CACHED:
+        case Reason.ONLY_IF_CACHED | Reason.KEY_REUSED:
             return f"{_WHO}; detail={reason}"
         case Reason.COALESCED:
             return f"{_WHO}; fwd=miss; collapsed; detail={reason}"

@@ -169,3 +169,21 @@ def twice(method: str, *, methods: frozenset[str], keyed: bool) -> Twice:
     if method in methods:
         return Twice.HARMLESS
     return Twice.RECOGNISED if keyed else Twice.RISKY
+
+
+# RFC 5789 and 9110 §9.2.2: what may do harm twice, and what APIs take keys for.
+_KEYED = frozenset({"POST", "PATCH"})
+
+
+def known_by(headers: Headers, name: str | None, method: str) -> str | None:
+    """The key by which an upstream that honours the field `name` would know this request again.
+
+    It is the caller's own; "" where one is to be made; None where there is none. An empty one is no key, and
+    of several nobody knows which one counts.
+    """
+    if name is None:
+        return None
+    given = [value for value in headers.all(name.lower()) if value.strip()]
+    if given:
+        return given[0] if len(given) == 1 else None
+    return "" if method in _KEYED else None

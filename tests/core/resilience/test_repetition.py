@@ -21,6 +21,7 @@ from proxy.core.resilience.repetition import (
     Repeat,
     Said,
     Twice,
+    known_by,
     may_repeat,
     of_failure,
     of_status,
@@ -163,3 +164,23 @@ def test_what_the_upstream_says(fields: tuple[tuple[str, str], ...], preset: Sai
 )
 def test_what_sending_it_twice_would_do(method: str, keyed: bool, expected: Twice) -> None:
     assert twice(method, methods=frozenset({"GET", "PUT"}), keyed=keyed) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "method", "key"),
+    [
+        ((), "POST", ""),
+        ((), "PATCH", ""),
+        ((), "GET", None),
+        ((), "PUT", None),
+        ((("idempotency-key", "mine"),), "POST", "mine"),
+        ((("Idempotency-Key", "mine"),), "LOCK", "mine"),
+        ((("Idempotency-Key", ""),), "POST", ""),
+        ((("Idempotency-Key", " "),), "LOCK", None),
+        ((("Idempotency-Key", ""), ("Idempotency-Key", "mine")), "POST", "mine"),
+        ((("Idempotency-Key", "a"), ("Idempotency-Key", "b")), "POST", None),
+    ],
+)
+def test_by_which_key_it_is_known(fields: tuple[tuple[str, str], ...], method: str, key: str | None) -> None:
+    assert known_by(Headers.of(*fields), "Idempotency-Key", method) == key
+    assert known_by(Headers.of(*fields), None, method) is None
