@@ -39,6 +39,15 @@ async def test_a_miss_then_hits() -> None:
     assert len(stage.asked) == 1
 
 
+async def test_a_hit_has_the_date_of_its_arrival() -> None:
+    stage = Stage()
+    stage.script.append(fresh())
+    await stage.get(request())
+    stage.clock.time += 30
+    answer, _ = await stage.get(request())
+    assert (answer.headers.all("date"), answer.headers.get("age")) == ([TODAY], "30")
+
+
 async def test_it_is_fetched_again_when_it_is_stale() -> None:
     stage = Stage()
     stage.script += [fresh(), fresh(body=b"new")]

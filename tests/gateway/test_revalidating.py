@@ -1,6 +1,7 @@
 """Asking whether what is stored is still right: for a caller, for many, and behind their backs."""
 
 import asyncio
+from email.utils import formatdate
 
 import pytest
 
@@ -9,7 +10,7 @@ from proxy.core.exchange import Verdict
 from proxy.core.failure import APIError, UnavailableError, UpstreamProtocolError
 from proxy.core.message import Whole
 from proxy.core.reason import Reason
-from tests.core.caching.samples import Pair, request, response, route
+from tests.core.caching.samples import WALL, Pair, request, response, route
 from tests.gateway.stage import FRESH, Pipe, Stage, callers, fresh, go, quiet, settle, told, whole
 
 TAGGED = ("ETag", '"a"')
@@ -68,6 +69,19 @@ async def test_the_callers_condition_gives_way_and_is_answered_after() -> None:
     answer, body = await stage.get(request(("If-None-Match", '"older"')))
     assert (answer.status, body) == (200, b"stored")
     assert stage.asked[-1].headers.all("if-none-match") == ['"a"']
+
+
+@pytest.mark.parametrize("dated", [[], [("Date", formatdate(WALL + 100, usegmt=True))]])
+async def test_a_304_does_not_lengthen_an_expires_that_it_does_not_name(dated: list[Pair]) -> None:
+    stage = Stage()
+    expires = ("Expires", formatdate(WALL + 60, usegmt=True))
+    stage.script += [response(expires, TAGGED, body=Whole(b"x")), response(TAGGED, *dated, status=304)]
+    first, _ = await stage.get(request())
+    assert told(first) == "leeward; fwd=uri-miss; fwd-status=200; stored; ttl=60"
+    stage.clock.time += 100
+    answer, _ = await stage.get(request())
+    assert told(answer) == "leeward; fwd=stale; fwd-status=304; ttl=0; detail=expired"
+    assert answer.headers.all("date") == [formatdate(WALL + 100, usegmt=True)]
 
 
 async def test_a_304_for_something_else_is_not_believed() -> None:

@@ -146,7 +146,7 @@ def _entry(
     return Entry(
         status=response.status,
         reason=response.reason,
-        headers=storable_fields(headers.without({"content-range"}) if partial else headers),
+        headers=storable_fields(_dated(headers.without({"content-range"}) if partial else headers, moment)),
         received=moment.received,
         initial_age=age,
         date=freshness.dated(headers, moment.wall),
@@ -167,3 +167,8 @@ def _entry(
         tags=tags(headers, policy.tag_headers),
         stale_if_error=((policy.stale_if_error if ours else 0.0) or None) if on_error is None else on_error,
     )
+
+
+def _dated(headers: Headers, moment: Moment) -> Headers:
+    """With the Date that whoever receives an answer without one has to note (RFC 9110 §6.6.1)."""
+    return headers if "date" in headers else headers.plus(("Date", syntax.http_date(moment.wall)))

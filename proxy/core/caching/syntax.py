@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 # RFC 9111 §1.2.2: larger numbers count as this one.
 MOST_SECONDS = 2**31
@@ -17,6 +18,7 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|,|[^",]+|"', re.DOTALL)
 _ETAG = re.compile(r'(?:W/)?("[^"]*")|([^,\s]+)')
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = r"(?:mon|tue|wed|thu|fri|sat|sun)"
 _LONG_DAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
@@ -108,6 +110,13 @@ def instant(text: str, wall: float) -> float | None:
         day += 1
     days = (year - 1970) * 365 + leaps + _DAYS_BEFORE[month] + day - 1
     return float(((days * 24 + hour) * 60 + minute) * 60 + second)
+
+
+def http_date(wall: float) -> str:
+    """Seconds since 1970 as an HTTP-date, fractions left out; the inverse of `instant`."""
+    at = datetime.fromtimestamp(int(wall), UTC)
+    month = _MONTHS[at.month - 1].capitalize()
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {month} {at.year:04} {at:%H:%M:%S} GMT"
 
 
 def entity_tags(text: str) -> Iterator[str]:

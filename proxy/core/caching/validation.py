@@ -73,9 +73,12 @@ def agrees(entry: Entry, headers: Headers) -> bool:
 
 
 def merged(stored: Headers, news: Headers) -> Headers:
-    """The stored fields as a 304 updates them (§3.2): each named one is replaced, line for line."""
+    """The stored fields as a 304 updates them (§3.2): each named one is replaced, line for line.
+
+    The Date is that of the 304 alone: one without it is of now, whatever is stored.
+    """
     updates = news.without(_NOT_UPDATED | HOP_BY_HOP | listed(news))
-    return Headers((*stored.without(updates.names()).fields, *updates.fields))
+    return Headers((*stored.without(updates.names() | {"date"}).fields, *updates.fields))
 
 
 def without_content(headers: Headers) -> Headers:

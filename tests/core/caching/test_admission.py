@@ -167,6 +167,13 @@ def test_what_is_worked_out() -> None:
     assert "age" not in kept.headers
 
 
+def test_an_answer_without_a_date_gets_that_of_its_arrival() -> None:
+    assert entry(FRESH).headers.all("date") == [TODAY]
+    assert entry(FRESH, ("Date", "nonsense")).headers.all("date") == ["nonsense"]
+    earlier = "Wed, 15 Jul 2026 12:00:00 GMT"
+    assert entry(FRESH, ("date", earlier)).headers.all("date") == [earlier]
+
+
 def test_the_operators_stale_times_are_for_answers_that_say_nothing() -> None:
     policy = CachePolicy(stale_while_revalidate=1, stale_if_error=2)
     silent = entry(FRESH, policy=policy)

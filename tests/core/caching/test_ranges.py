@@ -186,6 +186,7 @@ def test_parts_become_a_whole_with_the_newer_fields() -> None:
         "content-length": "10",
         "a": "2",
         "b": "1",
+        "date": TODAY,
     }
 
 

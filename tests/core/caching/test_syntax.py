@@ -1,8 +1,10 @@
+from email.utils import formatdate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.caching.syntax import MOST_SECONDS, entity_tags, instant, seconds, split, unquote
+from proxy.core.caching.syntax import MOST_SECONDS, entity_tags, http_date, instant, seconds, split, unquote
 from tests.core.caching.samples import TODAY, WALL
 
 
@@ -93,6 +95,12 @@ def test_seconds(text: str, value: int | None) -> None:
 )
 def test_instant(text: str, value: float | None) -> None:
     assert instant(text, WALL) == value
+
+
+@given(st.integers(0, 253402300799))
+def test_a_date_is_read_as_it_was_written(when: int) -> None:
+    assert instant(http_date(when), when) == when
+    assert http_date(when + 0.9) == http_date(when) == formatdate(when, usegmt=True)
 
 
 @pytest.mark.parametrize(
