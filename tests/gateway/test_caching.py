@@ -8,7 +8,7 @@ from proxy.core.exchange import Verdict
 from proxy.core.failure import NotCachedError, UnavailableError
 from proxy.core.message import Request, Whole
 from proxy.core.reason import Reason
-from tests.core.caching.samples import Pair, request, response, route
+from tests.core.caching.samples import TODAY, Pair, request, response, route
 from tests.gateway.stage import FRESH, Pipe, Stage, fresh, settle, told, whole
 
 TAGGED = ("ETag", '"a"')
