@@ -34,6 +34,7 @@ from proxy.gateway.caching import Caching
 from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.repeats import Repeats
+from proxy.gateway.resilience import Resilience
 from proxy.observe import logs
 from proxy.observe.metrics import Metrics
 from proxy.observe.recent import Recent
@@ -80,6 +81,7 @@ class Runtime:
     store: MemoryStore
     session: Session
     refresh: Refresh
+    resilience: Resilience
     traces: Traces | None
     mask: Callable[[str], str]
     masks: deque[Callable[[str], str]]  # this configuration's and those before it
@@ -154,8 +156,18 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         store = before.store
     refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
     session = Session(contexts=contexts)
-    upstream = Attempts(session=session, clock=clock, chance=SystemRandom().random, observers=observers)
+    # A hold-off or an open circuit outlives a reload.
+    resilience = Resilience(clock=clock, secret=salt) if before is None else before.resilience
+    upstream = Attempts(
+        session=session,
+        clock=clock,
+        chance=SystemRandom().random,
+        observers=observers,
+        restraint=resilience,
+    )
     metrics.watch_budgets(upstream.budgets)
+    metrics.watch_circuits(resilience.circuits)
+    metrics.watch_quotas(resilience.quotas)
     caching = Caching(
         store=store,
         clock=clock,
@@ -182,6 +194,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         store=store,
         session=session,
         refresh=refresh,
+        resilience=resilience,
         explain=explain,
         traces=traces,
         mask=mask,
@@ -216,6 +229,10 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             forwarded=said.forwarded,
             timeouts=said.timeout.timeouts(),
             retry=said.retry.policy(),
+            breaker=None if said.circuit_breaker is None else said.circuit_breaker.policy(),
+            rate=None if said.rate_limit is None else said.rate_limit.policy(),
+            pacing=None if said.pacing is None else said.pacing.policy(),
+            concurrency=None if said.concurrency is None else said.concurrency.policy(),
             cache=said.cache.policy(
                 max_entry_bytes=settings.cache.max_entry_bytes, tag_headers=settings.cache.tag_headers
             ),

@@ -25,9 +25,6 @@ def _several(value: Any) -> bool:
 # The end of a key within an upstream, `defaults` or a rule, and which values of it do nothing yet.
 _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("base_url",): _several,
-    ("circuit_breaker",): _given,
-    ("rate_limit",): _given,
-    ("concurrency",): _given,
     ("probe",): _given,
 }
 

@@ -18,7 +18,11 @@ from proxy.config.dialects import DialectSettings, ProbeSettings
 from proxy.config.units import Duration, Size
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
 from proxy.core.caching.tags import FIELDS
+from proxy.core.resilience.breaker import BreakerPolicy
 from proxy.core.resilience.budget import BudgetPolicy
+from proxy.core.resilience.limit import RatePolicy
+from proxy.core.resilience.queue import QueuePolicy
+from proxy.core.resilience.quota import PacePolicy
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import ErrorMode, Match, Timeouts
 
@@ -141,6 +145,14 @@ class BreakerSettings(Section):
     window: Wait = 30.0
     open_for: Wait = 15.0
 
+    def policy(self) -> BreakerPolicy:
+        return BreakerPolicy(
+            failure_ratio=self.failure_ratio,
+            min_requests=self.min_requests,
+            window=self.window,
+            open_for=self.open_for,
+        )
+
 
 class RateLimitSettings(Section):
     requests: Annotated[int, Field(ge=1)]
@@ -148,10 +160,31 @@ class RateLimitSettings(Section):
     burst: Annotated[int, Field(ge=1)] | None = None
     max_wait: Duration = 5.0
 
+    def policy(self) -> RatePolicy:
+        """Without `burst`, a tenth of the requests may go at once."""
+        burst = self.burst or max(1, self.requests // 10)
+        return RatePolicy(requests=self.requests, per=self.per, burst=burst, max_wait=self.max_wait)
+
+
+class PacingSettings(Section):
+    """Below `threshold` of the quota that the upstream tells, calls are spread to its reset."""
+
+    threshold: Ratio = 0.1
+    max_wait: Duration = 2.0
+
+    def policy(self) -> PacePolicy:
+        return PacePolicy(threshold=self.threshold, max_wait=self.max_wait)
+
 
 class ConcurrencySettings(Section):
+    """`adaptive`: the limit follows the upstream's answering times, and is `max` at most."""
+
     max: Annotated[int, Field(ge=1)] = 256
     max_queue: Annotated[int, Field(ge=0)] = 1024
+    adaptive: bool = False
+
+    def policy(self) -> QueuePolicy:
+        return QueuePolicy(most=self.max, most_waiting=self.max_queue, adaptive=self.adaptive)
 
 
 BodyField = Annotated[str, AfterValidator(_body_field), Field(json_schema_extra={"examples": ["user"]})]
@@ -255,6 +288,7 @@ class UpstreamDefaults(Section):
     retry: RetrySettings = RetrySettings()
     circuit_breaker: BreakerSettings | None = BreakerSettings()
     rate_limit: RateLimitSettings | None = None
+    pacing: PacingSettings | None = PacingSettings()
     concurrency: ConcurrencySettings | None = ConcurrencySettings()
     cache: CacheSettings = CacheSettings()
     errors: ErrorMode = ErrorMode.TRANSLATE

@@ -47,7 +47,10 @@ def classify(dialect: Dialect, answer: Answer, wall: float) -> Fault | None:
     again = row.again if row is not None else None
     if again is None and kind is QuotaExhaustedError:
         again = False
-    return Fault(kind=kind, status=answer.status, again=again, wait=_wait(row, answer, dialect, wall))
+    told = _wait(row, answer, dialect, wall)
+    if told is None and kind is RateLimitError:
+        told = quota.reset(answer.headers, wall)
+    return Fault(kind=kind, status=answer.status, again=again, wait=told)
 
 
 def _fits(row: Row, answer: Answer, dialect: Dialect) -> bool:

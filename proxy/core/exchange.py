@@ -41,12 +41,22 @@ class Attempt:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A wait before an attempt: for so many seconds, and why."""
+
+    reason: Reason
+    seconds: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """The record of one request. `started` is monotonic, `at` is wall-clock; durations in seconds.
 
     `target` is the caller's, without its query, which may hold a secret. `headers_in` and
-    `headers_out` are only for the debug log, which redacts them.
+    `headers_out` are only for the debug log, which redacts them. `priority` is what the caller said of
+    itself. `patient` is False where something stored may stand in, so that waiting for the upstream's
+    leave is not worth it.
     """
 
     id: str
@@ -60,6 +70,9 @@ class Exchange:
     attempts: list[Attempt] = field(default_factory=list)
     trace: Trace | None = None  # where the request stands in a trace that is told
     idempotency_key: str | None = None  # with which it went upstream, made by us or the caller's own
+    held: list[Held] = field(default_factory=list)
+    priority: str | None = None
+    patient: bool = True
     status: int = 0
     error: APIError | None = None
     code: str | None = None  # the failure's code, also where the upstream's answer was passed on

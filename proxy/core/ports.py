@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from proxy.core.caching.key import Key
     from proxy.core.caching.purge import Purge
     from proxy.core.exchange import Attempt, Exchange
+    from proxy.core.failure import APIError
     from proxy.core.message import Request, Response
+    from proxy.core.reason import Reason
     from proxy.core.resilience.receipt import Receipt
     from proxy.core.routing import Route
 
@@ -155,6 +157,29 @@ class Upstream(Protocol):
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
+
+
+class Permit(Protocol):
+    """One attempt that was let go. One of the two ends it; what is called after that does nothing."""
+
+    def answered(self, response: Response) -> Response:
+        """The head is here; the response to hand on in its place."""
+
+    def failed(self, failure: APIError | None) -> None:
+        """No answer came; None = the caller left."""
+
+
+class Restraint(Protocol):
+    """What keeps an upstream from being asked too much, or while it wants a rest."""
+
+    async def admit(self, request: Request, route: Route, exchange: Exchange, *, deadline: float) -> Permit:
+        """Waits until an attempt may go, until the monotonic second `deadline` at most.
+
+        Raises CircuitOpenError, RateLimitError, OverloadedError and DeadlineExceededError.
+        """
+
+    def refusal(self, request: Request, route: Route, *, remaining: float) -> Reason | None:
+        """Why no attempt could go within so many seconds, None where one may. Changes nothing."""
 
 
 class Observer(Protocol):

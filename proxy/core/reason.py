@@ -63,6 +63,13 @@ class Reason(StrEnum):
     SHOULD_NOT_RETRY = "should-not-retry"
     BUDGET_SPENT = "budget-spent"
 
+    # What holds an attempt back
+    CIRCUIT_OPEN = "circuit-open"
+    HOLD_OFF = "hold-off"
+    RATE_LIMIT = "rate-limit"
+    PACED = "paced"
+    QUEUED = "queued"
+
     @property
     def sentence(self) -> str:
         return _SENTENCES[self]
@@ -120,4 +127,9 @@ _SENTENCES: dict[Reason, str] = {
     Reason.NO_TIME_LEFT: "The wait would not fit into what is left of the total time.",
     Reason.SHOULD_NOT_RETRY: "The upstream said that the request must not be sent again.",
     Reason.BUDGET_SPENT: "Retries to this upstream have used up their share of its requests.",
+    Reason.CIRCUIT_OPEN: "The upstream failed too often and is given a rest.",
+    Reason.HOLD_OFF: "The upstream wants no calls with this credential for now.",
+    Reason.RATE_LIMIT: "The limit configured for this upstream was reached.",
+    Reason.PACED: "Little is left of the upstream's quota, and it is spread over the time to its reset.",
+    Reason.QUEUED: "All places under way to this upstream were taken.",
 }

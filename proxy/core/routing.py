@@ -19,6 +19,10 @@ from proxy.core.dialect import PLAIN, Dialect
 from proxy.core.failure import BadRequestError, NoRouteError
 from proxy.core.message import Request
 from proxy.core.ports import Injector
+from proxy.core.resilience.breaker import BreakerPolicy
+from proxy.core.resilience.limit import RatePolicy
+from proxy.core.resilience.queue import QueuePolicy
+from proxy.core.resilience.quota import PacePolicy
 from proxy.core.resilience.retry import RetryPolicy
 
 
@@ -89,6 +93,10 @@ class Route:
     forwarded: bool = False
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy | None = None
+    rate: RatePolicy | None = None
+    pacing: PacePolicy | None = None
+    concurrency: QueuePolicy | None = None
     cache: CachePolicy = CachePolicy()
     # Query parameters that some rule ignores: what differs in them alone is dropped together.
     ignored_query: tuple[str, ...] = ()

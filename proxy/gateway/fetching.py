@@ -14,7 +14,7 @@ from proxy.core.caching import events, ranges, status, validation, variation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
-from proxy.core.caching.outage import stand_in
+from proxy.core.caching.outage import spares, stand_in
 from proxy.core.caching.reuse import Miss, Revalidate, with_content
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
@@ -129,6 +129,7 @@ class Fetching:
     async def _fly(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
         began = self._clock.now()
         request = call.request
+        call.exchange.patient &= not spares(request, decision.stored, began)
         if isinstance(decision, Revalidate) and request.method != "HEAD":
             response = await call.send(validation.conditional(request, decision.entry))
             if response.status == _NOT_MODIFIED:
@@ -347,7 +348,8 @@ class Fetching:
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
         decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason, stored=entry)
-        apart = replace(call, request=_plain(call.request), exchange=replace(call.exchange, attempts=[]))
+        record = replace(call.exchange, attempts=[], held=[], patient=False)
+        apart = replace(call, request=_plain(call.request), exchange=record)
         task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
         # Also where the task is cancelled before its first step.
         task.add_done_callback(lambda _task: flight.pass_on(None))

@@ -18,6 +18,7 @@ from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Upstream
+from proxy.core.reason import Reason
 from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
@@ -26,6 +27,7 @@ from proxy.gateway.repeats import Repeats
 
 # Said by us alone; an upstream that is such a proxy itself has said its own to us, not to the caller.
 _OURS = frozenset({"x-request-id", "leeward-attempts", "leeward-error", "leeward-idempotency-key"})
+_FIRST_FAILURE = 400
 _ERROR = frozenset({"leeward-error"})
 
 
@@ -48,6 +50,7 @@ class Pipeline:
         refuse_circles(request.headers)
         route, target = self._table.find(request)
         exchange.route = route.name
+        exchange.priority = request.headers.get("leeward-priority")
         onward = forward(
             request, route, target, request_id=exchange.id, traceparent=traceparent, caller=caller
         )
@@ -189,9 +192,23 @@ def signed(response: Response, exchange: Exchange) -> Response:
         # By it a caller that gets no more than this can ask for the rest without doing it twice.
         added.append(("Leeward-Idempotency-Key", exchange.idempotency_key))
     kept = headers.without(_SIGNATURE)
+    if response.status >= _FIRST_FAILURE and given_up(exchange):
+        # Whoever repeats what we have repeated multiplies: SDKs that know these fields obey them.
+        added += ((name, "false") for name in _VERDICTS if name == _VERDICTS[0] or name in headers)
+        kept = kept.without(frozenset(_VERDICTS))
     return replace(response, headers=kept.plus(*added))
 
 
+def given_up(exchange: Exchange) -> bool:
+    """Whether this request was repeated as often as it should be, by all layers together."""
+    if not exchange.attempts:
+        return False
+    reason = exchange.attempts[-1].reason
+    return reason is Reason.BUDGET_SPENT or (len(exchange.attempts) > 1 and reason in _GIVEN_UP)
+
+
+_GIVEN_UP = frozenset({Reason.ATTEMPTS_USED, Reason.NO_TIME_LEFT, Reason.CIRCUIT_OPEN})
+_VERDICTS = ("x-should-retry", "stripe-should-retry")
 _SIGNATURE = frozenset(
     {"x-request-id", "leeward-attempts", "leeward-idempotency-key", "leeward-upstream-request-id"}
 )

@@ -198,6 +198,10 @@ def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
         "bytes_in": exchange.bytes_in,
         "bytes_out": exchange.bytes_out,
     }
+    if exchange.held:
+        told["held"] = [
+            {"reason": held.reason.value, "ms": _milliseconds(held.seconds)} for held in exchange.held
+        ]
     if exchange.attempts:
         told["tries"] = [_try(attempt) for attempt in exchange.attempts]
     code = exchange.code or (exchange.error.code if exchange.error is not None else None)

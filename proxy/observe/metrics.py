@@ -7,26 +7,19 @@ SERIES_A_ROUTE series come from one route: what an upstream's strange statuses w
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.metrics_core import Metric
 
 from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Verdict
+from proxy.observe.families import Times, counter, gauge, histogram
 
 SERIES_A_ROUTE = 200
-# Seconds. A hit takes fractions of a millisecond, a model's answer most of a minute.
-BUCKETS = (0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 
 NO_ROUTE = "none"
 OTHER = "other"
@@ -42,6 +35,7 @@ CODES = frozenset(
 HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
 
 _MOST_COMBINATIONS = 34  # of method, code and verdict, a route
+_MOST_BUCKETS = 8  # of quotas, a route
 _MOST_REASONS = 12  # of retries, a route; and of evictions
 _STATUSES = range(100, 600)
 
@@ -59,33 +53,12 @@ class Totals:
     inflight: int = 0
 
 
-class _Times:
-    """One histogram's counts."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    def cumulated(self) -> list[tuple[str, float]]:
-        rows, seen = [], 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
-            seen += count
-            rows.append((bound, float(seen)))
-        return rows
-
-
 class _Cell:
     """One combination of labels of a request: its count, and the times of its verdict."""
 
     __slots__ = ("count", "labels", "times")
 
-    def __init__(self, labels: tuple[str, str, str, str], times: _Times) -> None:
+    def __init__(self, labels: tuple[str, str, str, str], times: Times) -> None:
         self.labels = labels
         self.times = times
         self.count = 0
@@ -102,9 +75,9 @@ class Metrics:
         self._cells: dict[tuple[str, str, int, str], _Cell] = {}
         self._by_labels: dict[tuple[str, str, str, str], _Cell] = {}
         self._combinations: Counter[str] = Counter()
-        self._durations: dict[tuple[str, str], _Times] = {}
+        self._durations: dict[tuple[str, str], Times] = {}
         self._outcomes: Counter[tuple[str, str]] = Counter()
-        self._upstream_times: dict[str, _Times] = {}
+        self._upstream_times: dict[str, Times] = {}
         self._retries: Counter[tuple[str, str]] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._evictions: Counter[tuple[str]] = Counter()
@@ -112,6 +85,9 @@ class Metrics:
         self._open: dict[int, Exchange] = {}
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
         self._budgets: Callable[[], Mapping[str, float]] = dict
+        self._circuits: Callable[[], Mapping[str, int]] = dict
+        self._quotas: Callable[[], Mapping[tuple[str, str], float]] = dict
+        self._held: dict[tuple[str, str], float] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -131,7 +107,7 @@ class Metrics:
         self._outcomes[name, outcome] += 1
         times = self._upstream_times.get(name)
         if times is None:
-            times = self._upstream_times[name] = _Times()
+            times = self._upstream_times[name] = Times()
         times.add(attempt.seconds)
         before = exchange.attempts
         if before and before[-1] is attempt:
@@ -145,6 +121,9 @@ class Metrics:
         code = exchange.code or (exchange.error.code if exchange.error is not None else None)
         if code is not None:
             self._errors[exchange.route or NO_ROUTE, code if code in CODES else OTHER] += 1
+        for held in exchange.held:
+            key = (exchange.route or NO_ROUTE, held.reason.value)
+            self._held[key] = self._held.get(key, 0.0) + held.seconds
         self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, exchange.seconds)
 
     def answered(self, upstream: str, method: str, status: int, verdict: Verdict, seconds: float) -> None:
@@ -175,6 +154,14 @@ class Metrics:
         """`remaining` answers the retries that each upstream's budget would pay for, whenever asked."""
         self._budgets = remaining
 
+    def watch_circuits(self, states: Callable[[], Mapping[str, int]]) -> None:
+        """`states` answers 0 closed, 1 half open, 2 open by upstream."""
+        self._circuits = states
+
+    def watch_quotas(self, remaining: Callable[[], Mapping[tuple[str, str], float]]) -> None:
+        """`remaining` answers by upstream and bucket; a bucket is the upstream's word."""
+        self._quotas = remaining
+
     def _cell(self, upstream: str, method: str, status: int, verdict: Verdict) -> _Cell:
         code = str(status) if status in _STATUSES else OTHER
         labels = (upstream, method if method in METHODS else OTHER, code, verdict.value)
@@ -187,7 +174,7 @@ class Metrics:
             labels = (upstream, OTHER, OTHER, verdict.value)
         known = self._by_labels.get(labels)
         if known is None:
-            times = self._durations.setdefault((upstream, verdict.value), _Times())
+            times = self._durations.setdefault((upstream, verdict.value), Times())
             known = self._by_labels[labels] = _Cell(labels, times)
         return known
 
@@ -220,12 +207,12 @@ class Metrics:
                 add(upstream, "hits", cell.count)
             elif verdict == Verdict.MISS:
                 add(upstream, "misses", cell.count)
-        for what, counter in (
+        for what, counted in (
             ("attempts", self._outcomes),
             ("retries", self._retries),
             ("errors", self._errors),
         ):
-            for (upstream, _), count in counter.items():
+            for (upstream, _), count in counted.items():
                 add(upstream, what, count)
         return {name: Totals(**row, inflight=inflight.get(name, 0)) for name, row in summed.items()}
 
@@ -239,119 +226,125 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client's registry."""
-        yield _counter(
+        yield counter(
             "leeward_requests",
             "Requests answered, by route, method, status and what the cache did.",
             ("upstream", "method", "code", "cache"),
             ((cell.labels, cell.count) for cell in self._by_labels.values()),
         )
-        yield _histogram(
+        yield histogram(
             "leeward_request_duration_seconds",
             "From a request's arrival to the end of its answer.",
             ("upstream", "cache"),
             self._durations.items(),
         )
-        yield _counter(
+        yield counter(
             "leeward_upstream_attempts",
             "Requests sent upstream, retries included, by how each ended.",
             ("upstream", "outcome"),
             self._outcomes.items(),
         )
-        yield _histogram(
+        yield histogram(
             "leeward_upstream_duration_seconds",
             "From an attempt's start to the head of the upstream's answer.",
             ("upstream",),
             (((name,), times) for name, times in self._upstream_times.items()),
         )
-        yield _counter(
+        yield counter(
             "leeward_retries",
             "Attempts after the first, by why the one before was not enough.",
             ("upstream", "reason"),
             self._retries.items(),
         )
-        yield _gauge(
+        yield gauge(
             "leeward_retry_budget_remaining",
             "Retries that the budget would pay for now.",
             ("upstream",),
             (((name,), remaining) for name, remaining in self._budgets().items()),
         )
-        yield _counter(
+        circuits = self._circuits()
+        yield gauge(
+            "leeward_circuit_state",
+            "0 closed, 1 half open, 2 open.",
+            ("upstream",),
+            (((name,), circuits.get(name, 0)) for name in dict.fromkeys((*self._upstreams, *circuits))),
+        )
+        yield gauge(
+            "leeward_upstream_quota_remaining",
+            "What is left of a quota, by the upstream's own figures.",
+            ("upstream", "bucket"),
+            _folded(self._quotas()),
+        )
+        yield counter(
+            "leeward_held_seconds",
+            "Time that requests were held back before an attempt, by why.",
+            ("upstream", "reason"),
+            self._held.items(),
+        )
+        yield counter(
             "leeward_errors",
             "Failures that callers saw, by code.",
             ("upstream", "code"),
             self._errors.items(),
         )
         totals = self.totals()
-        yield _counter(
+        yield counter(
             "leeward_cache_hits",
             "Answers from the cache: fresh, stale, revalidated, or shared with a fetch under way.",
             ("upstream",),
             (((name,), row.hits) for name, row in totals.items()),
         )
-        yield _counter(
+        yield counter(
             "leeward_cache_misses",
             "Requests that the cache could have answered and had nothing for.",
             ("upstream",),
             (((name,), row.misses) for name, row in totals.items()),
         )
-        yield _gauge(
+        yield gauge(
             "leeward_inflight_requests",
             "Requests being served now.",
             ("upstream",),
             (((name,), row.inflight) for name, row in totals.items()),
         )
         usage = self.stores()
-        yield _gauge(
+        yield gauge(
             "leeward_cache_entries",
             "Entries in the store.",
             ("store",),
             (((name,), entries) for name, (entries, _) in usage.items()),
         )
-        yield _gauge(
+        yield gauge(
             "leeward_cache_bytes",
             "Bytes in the store, bookkeeping included.",
             ("store",),
             (((name,), size) for name, (_, size) in usage.items()),
         )
-        yield _counter(
+        yield counter(
             "leeward_cache_evictions",
             "Entries that the store let go, by why.",
             ("reason",),
             self._evictions.items(),
         )
-        yield _counter(
+        yield counter(
             "leeward_config_reloads",
             "Times that the configuration was read again, by what came of it.",
             ("outcome",),
             self._reloads.items(),
         )
-        yield _gauge(
+        yield gauge(
             "leeward_build_info", "Always 1; the version is the label.", ("version",), [((self._version,), 1)]
         )
 
 
-def _counter(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, count in rows:
-        family.add_metric(values, count)
-    return family
-
-
-def _gauge(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
-
-
-def _histogram(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], _Times]]
-) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for values, times in rows:
-        family.add_metric(values, times.cumulated(), times.total)
-    return family
+def _folded(quotas: Mapping[tuple[str, str], float]) -> Iterator[tuple[tuple[str, str], float]]:
+    """A few buckets of each upstream by name, of all others the one with least."""
+    seen: Counter[str] = Counter()
+    others: dict[str, float] = {}
+    for (upstream, bucket), remaining in quotas.items():
+        if seen[upstream] < _MOST_BUCKETS:
+            seen[upstream] += 1
+            yield (upstream, bucket), remaining
+        else:
+            others[upstream] = min(others.get(upstream, remaining), remaining)
+    for upstream, remaining in others.items():
+        yield (upstream, OTHER), remaining

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
-from proxy.core.exchange import Attempt, Exchange
+from proxy.core.exchange import Attempt, Exchange, Held
 
 KEPT = 1000
 _MOST_PATH = 512  # characters
@@ -29,6 +29,8 @@ class Summary(NamedTuple):
     bytes_out: int
     error: str | None
     cut: bool
+    tries: tuple[Attempt, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 class Recent:
@@ -61,6 +63,9 @@ class Recent:
                 exchange.bytes_out,
                 error,
                 exchange.cut,
+                # What went as it should is told by the rest of the row.
+                tuple(exchange.attempts) if len(exchange.attempts) > 1 else (),
+                tuple(exchange.held),
             )
         )
 
@@ -77,5 +82,19 @@ class Recent:
         told = summary._asdict()
         told["path"] = self.mask(summary.path)[:_MOST_PATH]
         told["id"] = self.mask(summary.id)
+        told["tries"] = [_tried(attempt) for attempt in summary.tries]
+        told["held"] = [
+            {"reason": one.reason.value, "ms": round(one.seconds * 1000, 3)} for one in summary.held
+        ]
         told["ms"] = round(told.pop("seconds") * 1000, 3)
         return told
+
+
+def _tried(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "ms": round(attempt.seconds * 1000, 3),
+        "reason": None if attempt.reason is None else attempt.reason.value,
+        "wait_ms": None if attempt.wait is None else round(attempt.wait * 1000, 3),
+    }

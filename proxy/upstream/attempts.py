@@ -26,8 +26,9 @@ from proxy.core.failure import (
     UpstreamTimeoutError,
 )
 from proxy.core.message import Headers, Request, Response, Whole
-from proxy.core.ports import Chance, Clock, Observer
+from proxy.core.ports import Chance, Clock, Observer, Permit, Restraint
 from proxy.core.reason import Reason
+from proxy.core.resilience import deadline as callers
 from proxy.core.resilience.budget import (
     Budget,
     BudgetPolicy,
@@ -91,12 +92,19 @@ class Attempts:
     """The way out: credentials, attempts and waits. Satisfies the port `Upstream`."""
 
     def __init__(
-        self, *, session: Session, clock: Clock, chance: Chance, observers: Sequence[Observer] = ()
+        self,
+        *,
+        session: Session,
+        clock: Clock,
+        chance: Chance,
+        observers: Sequence[Observer] = (),
+        restraint: Restraint | None = None,
     ) -> None:
         self.session = session
         self.clock = clock
         self.chance = chance
         self.observers = tuple(observers)
+        self.restraint = restraint
         self._budgets: dict[str, tuple[BudgetPolicy, Budget]] = {}
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
@@ -105,7 +113,7 @@ class Attempts:
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
         body = await prepared(request.body, route.retry.max_replay_body)
-        deadline = self.clock.now() + route.timeouts.total
+        deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
         trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
         client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
         answer = await client.request(request.method, route.origins[0].url)
@@ -201,6 +209,18 @@ class _Trial(RetryOptionsBase):
         number: int = trace_request_ctx["current_attempt"]
         if number > 1:
             self._body.rewind()
+        if self._owner.restraint is None:
+            return await self._attempt(method, number, None)
+        permit = await self._owner.restraint.admit(
+            self._request, self._route, self._exchange, deadline=self._deadline
+        )
+        try:
+            return await self._attempt(method, number, permit)
+        except BaseException:
+            permit.failed(None)  # where nothing else ended it
+            raise
+
+    async def _attempt(self, method: str, number: int, permit: Permit | None) -> _Answer:
         route, clock = self._route, self._owner.clock
         attempt = Attempt(started=0.0)
         request = await route.injector.inject(self._traced(attempt))
@@ -227,11 +247,15 @@ class _Trial(RetryOptionsBase):
             if outcome is None:  # refused before anything was sent
                 self._exchange.attempts.pop()
                 raise
+            if permit is not None:
+                permit.failed(failure)
             if self._again(number, attempt, outcome, failure, _NONE):
                 raise _AgainError from failure
             raise
         finally:
             attempt.seconds = clock.now() - attempt.started
+        if permit is not None:
+            response = permit.answered(response)
         attempt.status = status = response.status
         outcome = f"{status // 100}xx"
         if status < _FIRST_FAILURE:  # most answers: nothing is to be decided
@@ -271,12 +295,23 @@ class _Trial(RetryOptionsBase):
             chance=owner.chance(),
             wall=owner.clock.wall(),
         )
-        if isinstance(decision, Again) and not owner.paid(route):
-            decision = self._decision = Stop(reason=Reason.BUDGET_SPENT)
+        if isinstance(decision, Again):
+            refusal = self._refusal(self._deadline - now)
+            if refusal is not None:
+                decision = self._decision = Stop(reason=refusal)
         attempt.reason = decision.reason
         attempt.wait = decision.after if isinstance(decision, Again) else None
         self._tell(attempt)
         return isinstance(decision, Again)
+
+    def _refusal(self, remaining: float) -> Reason | None:
+        """Why there is no further attempt although the request could bear it."""
+        restraint = self._owner.restraint
+        if restraint is not None:
+            refusal = restraint.refusal(self._request, self._route, remaining=remaining)
+            if refusal is not None:
+                return refusal
+        return None if self._owner.paid(self._route) else Reason.BUDGET_SPENT
 
     def _tell(self, attempt: Attempt) -> None:
         for observer in self._owner.observers:

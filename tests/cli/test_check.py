@@ -134,9 +134,11 @@ def test_a_broken_configuration(text: str, expected: list[str], tmp_path: Path) 
 
 
 def test_a_valid_one_with_warnings(tmp_path: Path) -> None:
-    told = leeward("check", str(EXAMPLE), folder=tmp_path)
+    assert leeward("check", str(EXAMPLE), folder=tmp_path).stderr == ""
+    (tmp_path / "x.yaml").write_text(EXAMPLE.read_text().replace("errors: translate", "errors: native"))
+    told = leeward("check", "x.yaml", folder=tmp_path)
     assert told.returncode == 0
-    assert told.stdout == f"{EXAMPLE}: valid; upstreams: github\n"
+    assert told.stdout == "x.yaml: valid; upstreams: github\n"
     assert {line.rpartition(": ")[2] for line in told.stderr.splitlines()} == {
         "accepted, but not in force in this version"
     }

@@ -266,10 +266,10 @@ def test_no_exception_carries_a_secret_behind_it(file: Path) -> None:
 
 
 def test_what_is_not_in_force_is_warned_about_with_its_line(file: Path) -> None:
-    text = LEAST + "    rate_limit: {requests: 5}\n"
+    text = LEAST + "    probe: {}\n"
     found = loaded(file, text, {"LEEWARD_DEFAULTS__PROBE": "{}"}, upstreams={"b": PROBED})
     assert [str(warning).replace(str(file), "FILE") for warning in found.warnings] == [
-        "FILE:4: upstreams.a.rate_limit: accepted, but not in force in this version",
+        "FILE:4: upstreams.a.probe: accepted, but not in force in this version",
         "LEEWARD_DEFAULTS__PROBE: defaults.probe: accepted, but not in force in this version",
         "command line: upstreams.b.probe: accepted, but not in force in this version",
     ]

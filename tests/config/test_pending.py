@@ -11,9 +11,6 @@ from proxy.config.pending import pending
     ("said", "key"),
     [
         ({"base_url": ["https://a", "https://b"]}, ("base_url",)),
-        ({"circuit_breaker": {}}, ("circuit_breaker",)),
-        ({"rate_limit": {"requests": 1}}, ("rate_limit",)),
-        ({"concurrency": {"max": 1}}, ("concurrency",)),
         ({"probe": {}}, ("probe",)),
     ],
 )
@@ -34,7 +31,7 @@ def test_what_is_not_in_force_is_found_wherever_it_may_stand(
         {"base_url": "https://a"},
         {"base_url": ["https://a"]},
         {"retry": {"budget": {"ratio": 0.1}, "idempotency_key": "Idempotency-Key"}},
-        {"circuit_breaker": None, "rate_limit": None, "concurrency": None},
+        {"circuit_breaker": {}, "rate_limit": {"requests": 1}, "concurrency": {"max": 1}, "pacing": {}},
         {"cache": {"stale_while_revalidate": "1s", "stale_if_error": "1s", "methods": ["get", "post"]}},
         {"cache": {"negative_ttl": {"404": "1s"}, "key": {"ignore_query": ["a"], "headers": ["b"]}}},
         {"cache": {"key": {"ignore_body_fields": ["a"]}, "store_set_cookie": True}},

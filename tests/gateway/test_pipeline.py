@@ -8,6 +8,7 @@ import pytest
 
 from proxy.core.exchange import Attempt, Exchange
 from proxy.core.failure import (
+    CircuitOpenError,
     ConnectError,
     InvalidRequestError,
     NoRouteError,
@@ -17,7 +18,7 @@ from proxy.core.failure import (
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.reason import Reason
 from proxy.core.routing import ErrorMode, Table
-from proxy.gateway.pipeline import Pipeline, failed
+from proxy.gateway.pipeline import Pipeline, failed, signed
 from tests.core.test_routing import NoCredential, route
 
 
@@ -252,3 +253,55 @@ async def test_a_key_used_for_another_request_says_so():
     record.reason = Reason.KEY_REUSED
     response = failed(InvalidRequestError("used", status=422), "POST", record)
     assert (response.status, response.headers.get("cache-status")) == (422, "leeward; detail=key-reused")
+
+
+# What an SDK above is told, so that its retries do not multiply ours
+
+
+async def given_up(reason: Reason, *fields: tuple[str, str], tries: int = 2) -> list[str]:
+    record = exchange()
+    record.attempts = [Attempt(started=0.0, reason=Reason.STATUS) for _ in range(tries - 1)]
+    record.attempts.append(Attempt(started=0.0, reason=reason))
+    response = Response(status=500, headers=Headers.of(*fields), body=Whole())
+    headers = signed(response, record).headers
+    return headers.all("x-should-retry") + headers.all("stripe-should-retry")
+
+
+@pytest.mark.parametrize(
+    ("reason", "tries", "expected"),
+    [
+        (Reason.ATTEMPTS_USED, 3, ["false"]),
+        (Reason.NO_TIME_LEFT, 2, ["false"]),
+        (Reason.CIRCUIT_OPEN, 2, ["false"]),
+        (Reason.BUDGET_SPENT, 1, ["false"]),
+        (Reason.ATTEMPTS_USED, 1, []),  # we do not retry here: that is left to the SDK
+        (Reason.MAY_HAVE_HAPPENED, 1, []),
+        (Reason.RETRY_AFTER_TOO_LONG, 2, []),  # the SDK may wait for it
+        (Reason.FINAL, 1, []),
+    ],
+)
+async def test_what_was_repeated_enough_says_so(reason: Reason, tries: int, expected: list[str]) -> None:
+    assert await given_up(reason, tries=tries) == expected
+
+
+async def test_the_upstreams_own_word_about_repeating_is_replaced_then() -> None:
+    assert await given_up(Reason.ATTEMPTS_USED, ("X-Should-Retry", "true")) == ["false"]
+    assert await given_up(Reason.ATTEMPTS_USED, ("Stripe-Should-Retry", "true")) == ["false", "false"]
+    assert await given_up(Reason.SHOULD_NOT_RETRY, ("X-Should-Retry", "false"), tries=1) == ["false"]
+
+
+async def test_what_held_us_back_before_any_attempt_says_nothing() -> None:
+    assert failed(CircuitOpenError(retry_after=3), "GET", exchange()).headers.get("x-should-retry") is None
+
+
+async def test_the_callers_priority_is_noted_and_not_passed_on() -> None:
+    says = Says(answered(200))
+    _, record = await through(says, ("Leeward-Priority", "batch"))
+    assert record.priority == "batch"
+    assert "leeward-priority" not in says.asked[0].headers
+
+
+async def test_a_429s_reset_is_told_as_retry_after() -> None:
+    said = answered(429, b"", ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1000000009"))
+    response, _ = await through(Says(said))
+    assert response.headers.all("retry-after") == ["9"]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
-from proxy.core.exchange import Verdict
+from proxy.core.exchange import Held, Verdict
 from proxy.core.failure import RateLimitError
 from proxy.core.message import Headers
+from proxy.core.reason import Reason
 from proxy.observe import logs
 from tests.observe.exchanges import exchange, observed
 
@@ -94,6 +95,15 @@ def test_a_request_without_answer_or_attempt(stream: io.StringIO, told: Told) ->
     assert said["first_byte_ms"] is None
     assert said["reason"] is None
     assert "tries" not in said
+
+
+def test_what_held_a_request_back_is_told(stream: io.StringIO, told: Told) -> None:
+    logs.configure(stream=stream, layout="json")
+    made = exchange()
+    made.held = [Held(reason=Reason.QUEUED, seconds=0.25)]
+    observed(logs.AccessLog(), made)
+    (said,) = told()
+    assert said["held"] == [{"reason": "queued", "ms": 250.0}]
 
 
 def test_the_query_never_stands_in_a_line(stream: io.StringIO) -> None:

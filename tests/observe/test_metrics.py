@@ -7,10 +7,11 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_metrics
 
-from proxy.core.exchange import Attempt, Verdict
+from proxy.core.exchange import Attempt, Held, Verdict
 from proxy.core.failure import RateLimitError
 from proxy.core.reason import Reason
-from proxy.observe.metrics import BUCKETS, CODES, METHODS, SERIES_A_ROUTE, Metrics, Totals
+from proxy.observe.families import BUCKETS
+from proxy.observe.metrics import CODES, METHODS, SERIES_A_ROUTE, Metrics, Totals
 from tests.observe.exchanges import exchange, observed
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -120,6 +121,26 @@ def test_known_upstreams_begin_with_zeros() -> None:
     metrics = Metrics("1", ["github"])
     assert value(metrics, "leeward_cache_hits_total", upstream="github") == 0
     assert value(metrics, "leeward_inflight_requests", upstream="github") == 0
+
+
+def test_circuits_and_quotas_are_asked_when_somebody_looks() -> None:
+    metrics = Metrics("1", ["github", "other"])
+    metrics.watch_circuits(lambda: {"github": 2})
+    metrics.watch_quotas(lambda: {("github", f"b{n}"): float(n) for n in range(20)})
+    assert value(metrics, "leeward_circuit_state", upstream="github") == 2
+    assert value(metrics, "leeward_circuit_state", upstream="other") == 0
+    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="b7") == 7
+    # A flood of buckets folds: the least of the others.
+    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="other") == 8
+
+
+def test_what_held_requests_back_is_summed() -> None:
+    metrics = Metrics("1")
+    for seconds in (0.5, 1.5):
+        made = exchange()
+        made.held = [Held(reason=Reason.HOLD_OFF, seconds=seconds)]
+        observed(metrics, made)
+    assert value(metrics, "leeward_held_seconds_total", upstream="github", reason="hold-off") == 2
 
 
 def test_the_store_is_asked_when_somebody_looks() -> None:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from proxy.core.exchange import Verdict
+from proxy.core.exchange import Held, Verdict
 from proxy.core.failure import NotFoundError
 from proxy.core.message import Headers
+from proxy.core.reason import Reason
 from proxy.observe.recent import Recent
 from tests.observe.exchanges import exchange, observed
 
@@ -46,6 +47,11 @@ def test_what_a_row_says() -> None:
             "bytes_out": 5,
             "error": None,
             "cut": False,
+            "tries": [
+                {"outcome": "5xx", "status": 500, "ms": 200.0, "reason": "status", "wait_ms": 250.0},
+                {"outcome": "2xx", "status": 200, "ms": 200.0, "reason": None, "wait_ms": None},
+            ],
+            "held": [],
             "ms": 12.5,
         }
     ]
@@ -78,3 +84,12 @@ def test_a_row_cannot_be_changed() -> None:
     observed(recent, exchange())
     with pytest.raises(AttributeError):
         recent.summaries()[0].status = 500  # type: ignore[misc]  # that is what is tested
+
+
+def test_what_held_a_request_back_is_told() -> None:
+    recent, made = Recent(), exchange()
+    made.held = [Held(reason=Reason.HOLD_OFF, seconds=1.5)]
+    observed(recent, made)
+    (row,) = recent.latest()
+    assert row["held"] == [{"reason": "hold-off", "ms": 1500.0}]
+    assert row["tries"] == []

@@ -16,6 +16,8 @@ from proxy.core.failure import (
     CircuitOpenError,
     ConnectError,
     DeadlineExceededError,
+    OverloadedError,
+    RateLimitError,
     ServerError,
     UnavailableError,
     UpstreamProtocolError,
@@ -28,15 +30,26 @@ UNSAID_MOST = 3600.0  # seconds
 _FAILING = frozenset({500, 502, 503, 504})
 # No answer could be had at all; whether the request was sent makes no difference to a stored answer.
 _GONE = (CircuitOpenError, ConnectError, DeadlineExceededError, UpstreamProtocolError, UpstreamTimeoutError)
+# It was not asked, for it wants no calls for now or has enough of them: our own verdicts, never answers.
+_SPARED = (RateLimitError, OverloadedError)
 _FAILED = (ServerError, UnavailableError)
 _VALIDATED = frozenset({"no-cache", "max-age", "min-fresh"})
+
+
+_HELD_OFF = RateLimitError()
+
+
+def spares(request: Request, entry: Entry | None, now: float) -> bool:
+    """Whether `entry` may be served where an upstream wants no calls, so that waiting is not worth it."""
+    return stand_in(request, entry, now, failed=_HELD_OFF) is not None
 
 
 def stand_in(request: Request, entry: Entry | None, now: float, *, failed: APIError | int) -> Stale | None:
     """Serving `entry` instead of a failure, or of an answer with this status; None where it may not."""
     if entry is None or entry.validate or entry.strict or entry.span is not None:
         return None
-    gone = isinstance(failed, _GONE)
+    spared = isinstance(failed, _SPARED)
+    gone = spared or isinstance(failed, _GONE)
     if entry.status in _FAILING or not (gone or isinstance(failed, _FAILED) or failed in _FAILING):
         return None
     most = entry.stale_if_error if entry.stale_if_error is not None else UNSAID_MOST if gone else 0.0
@@ -46,4 +59,6 @@ def stand_in(request: Request, entry: Entry | None, now: float, *, failed: APIEr
         most = min(most, patience)
     if any(wish in asked for wish in _VALIDATED) or -entry.ttl(now) >= most:
         return None
+    if spared:
+        return Stale(entry=entry, reason=Reason.HOLD_OFF)
     return Stale(entry=entry, reason=Reason.ORIGIN_GONE if gone else Reason.IF_ERROR)

@@ -3,8 +3,8 @@
 The law: one answer that limits and names a time closes the gate for all calls of the same credential
 and quota bucket until that time; a later answer may put the time off, none brings it forward. Then one
 call goes through, and the others wait for what becomes of it. Each good answer lets one more be under
-way at once, so those who waited come back as a growing trickle, not as a wave; when enough are, the
-gate stands open again. Where answers are slow, time lets more through.
+way at once, so those who waited come back as a growing trickle, not as a wave; when enough are, and
+nobody waits any more, the gate stands open again. Where answers are slow, time lets more through.
 """
 
 from __future__ import annotations
@@ -73,8 +73,11 @@ def limited(gate: Gate, now: float, *, seconds: float) -> Gate:
     return Shut(era=gate.era + 1, until=until)
 
 
-def ended(gate: Gate, now: float, *, era: int, well: bool) -> Gate:
-    """A call that was let through in `era` ended; `well`: the upstream took it."""
+def ended(gate: Gate, now: float, *, era: int, well: bool, crowded: bool = False) -> Gate:
+    """A call that was let through in `era` ended; `well`: the upstream took it.
+
+    `crowded`: others wait, who would all come at once if the gate stood open.
+    """
     match gate:
         case Free() | Shut():
             return gate
@@ -84,9 +87,22 @@ def ended(gate: Gate, now: float, *, era: int, well: bool) -> Gate:
             left = max(0, gate.under_way - 1)
             if not well:
                 return _trickle(gate, under_way=left)
-            if gate.room + 1 >= FREE_AT:
+            if gate.room + 1 >= FREE_AT and not crowded:
                 return Free(era=gate.era + 1)
             return Trickle(era=gate.era, room=gate.room + 1, under_way=left, since=now)
+        case _:
+            assert_never(gate)
+
+
+def free_places(gate: Gate, now: float) -> int:
+    """How many calls may go at this moment; the gate is not open."""
+    match gate:
+        case Free():
+            return FREE_AT
+        case Shut(until=until):
+            return 0 if now < until else 1
+        case Trickle():
+            return max(0, _room(gate, now) - gate.under_way)
         case _:
             assert_never(gate)
 

@@ -19,7 +19,6 @@ from proxy.core.resilience import resets
 from proxy.core.resilience.passage import GO, Go, Wait
 
 DEFAULT = "default"  # the bucket of an upstream that names none
-_WORDS = ("ratelimit", "rate-limit", "call-limit")
 _NUMBER = re.compile(r"[ \t]*([0-9]{1,15}(?:\.[0-9]{1,9})?)", re.ASCII)
 _USED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*/[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
@@ -36,10 +35,10 @@ class Reading:
     remaining: float
     reset: float | None = None
 
-    @property
-    def counts_requests(self) -> bool:
-        """And not tokens, of which one request takes many."""
-        return "token" not in self.bucket
+
+def counts_requests(bucket: str) -> bool:
+    """And not tokens, of which one request takes many."""
+    return "token" not in bucket
 
 
 def readings(headers: Headers, wall: float, meters: tuple[Meter, ...] = ()) -> tuple[Reading, ...]:
@@ -48,7 +47,7 @@ def readings(headers: Headers, wall: float, meters: tuple[Meter, ...] = ()) -> t
     `meters` are the fields that the API uses; without them all that are usual are tried.
     """
     names = headers.names()
-    if not meters and not any(word in name for name in names for word in _WORDS):
+    if not meters and _TELLING.isdisjoint(names):
         return ()
     if (headers.get("age") or "0").strip() != "0" or (headers.get("x-cache") or "").lower().startswith("hit"):
         return ()
@@ -59,7 +58,7 @@ def readings(headers: Headers, wall: float, meters: tuple[Meter, ...] = ()) -> t
 
 def _metered(headers: Headers, wall: float, meters: tuple[Meter, ...]) -> Iterator[Reading]:
     for meter in meters:
-        bucket = _named(headers) if meter.bucket == DEFAULT else meter.bucket
+        bucket = bucket_of(headers) if meter.bucket == DEFAULT else meter.bucket
         used = _USED.fullmatch(headers.get(meter.used) or "") if meter.used else None
         if used is not None:
             most = float(used[2])
@@ -80,7 +79,7 @@ def _read(headers: Headers, wall: float) -> Iterator[Reading]:
         left = _number(headers.get(remaining))
         if left is None:
             continue
-        named = _named(headers) if bucket == DEFAULT else bucket
+        named = bucket_of(headers) if bucket == DEFAULT else bucket
         after = headers.get(f"{reset}-after") or headers.get(reset)
         yield Reading(
             bucket=named,
@@ -113,8 +112,13 @@ _FAMILIES: tuple[tuple[str, str, str, str], ...] = (
 )  # fmt: skip
 
 
-def _named(headers: Headers) -> str:
-    """The bucket's name where the answer has one (GitHub's resource, Discord's bucket)."""
+# Without one of these an answer says nothing about quotas.
+_TELLING = frozenset({"ratelimit", "x-shopify-shop-api-call-limit", *(family[2] for family in _FAMILIES)})
+_RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-ratelimit-reset-after", "x-rate-limit-reset")
+
+
+def bucket_of(headers: Headers) -> str:
+    """The bucket that the answer says its request belongs to (GitHub's resource, Discord's bucket)."""
     name = headers.get("x-ratelimit-resource") or headers.get("x-ratelimit-bucket") or DEFAULT
     return name if _BUCKET.fullmatch(name) is not None else DEFAULT
 
@@ -148,6 +152,20 @@ def _item(member: str) -> tuple[str, dict[str, str]]:
 def _number(text: str | None) -> float | None:
     found = None if text is None else _NUMBER.match(text)
     return None if found is None else float(found[1])
+
+
+def reset(headers: Headers, wall: float) -> float | None:
+    """Of an answer that limits: seconds to the reset of what is used up, of all that is the last.
+
+    Where it says a reset but not what is left, that one.
+    """
+    known = readings(headers, wall)
+    used_up = [reading.reset for reading in known if reading.remaining < 1 and reading.reset is not None]
+    if used_up or known:
+        return max(used_up, default=None)
+    names = headers.names()
+    alone = [resets.read(headers.get(name), wall) for name in _RESETS if name in names]
+    return max((seconds for seconds in alone if seconds is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

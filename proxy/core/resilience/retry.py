@@ -1,26 +1,20 @@
 """May this attempt be followed by another, and after how long?
 
-The law: what may have had an effect is not sent twice. A request is sent again where it surely was not
-processed (nothing was sent, 429, 503 with a time to come back), where its method may be repeated, where
-it carries a key by which the upstream recognises it, or where the upstream itself says so; and only if
-its body can be sent again, attempts are left and the wait fits into what is left of the time.
+The law: a request is sent again where the table of `repetition` allows it; and only if attempts are left,
+its body can be sent again, and the wait fits into what is left of the time. A wait that the upstream asks
+for is kept in full or not begun.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from proxy.core.failure import (
-    APIError,
-    ConnectError,
-    DeadlineExceededError,
-    UpstreamProtocolError,
-    UpstreamTimeoutError,
-)
+from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
+from proxy.core.resilience import repetition
 from proxy.core.resilience.budget import BudgetPolicy
+from proxy.core.resilience.repetition import Leave, Said
 from proxy.core.resilience.wait import backoff, spread, told
 
 
@@ -59,41 +53,16 @@ class Stop:
     reason: Reason
 
 
-class _Verdict(StrEnum):
-    """What an upstream that knows our kind says about repeating (Stripe, OpenAI, Anthropic)."""
-
-    SILENT = ""
-    YES = "true"
-    NO = "false"
-
-
-_FIRST_FAILURE = 400
 _TOO_MANY = 429
-_UNAVAILABLE = 503
-_TOO_EARLY = 425  # RFC 8470 §5.2: refused before it was processed
-
-_OF_FAILURE: dict[type[APIError], Reason] = {
-    ConnectError: Reason.CONNECT,
-    UpstreamTimeoutError: Reason.TIMEOUT,
-    UpstreamProtocolError: Reason.PROTOCOL,
-}
 
 
 def should_retry(headers: Headers) -> bool | None:
     """The upstream's own word on sending the request again; None where it gives none."""
-    match _said(headers):
-        case _Verdict.SILENT:
+    match repetition.said(headers):
+        case Said.NOTHING:
             return None
-        case verdict:
-            return verdict is _Verdict.YES
-
-
-def _said(headers: Headers) -> _Verdict:
-    text = headers.get("x-should-retry") or headers.get("stripe-should-retry") or ""
-    try:
-        return _Verdict(text.strip().lower())
-    except ValueError:
-        return _Verdict.SILENT
+        case word:
+            return word is Said.YES
 
 
 def decide(
@@ -108,20 +77,25 @@ def decide(
     remaining: float,
     chance: float,
     wall: float,
+    verdict: Said = Said.NOTHING,
 ) -> Again | Stop:
     """What follows attempt number `attempt` (from 1) that ended in a failure or a status.
 
     `replayable`: the body can be sent from its first byte. `keyed`: the request carries the field that
     `policy.idempotency_key` names. `remaining`: seconds left of the total. `chance`: in [0, 1).
+    `verdict`: what a preset reads out of the answer.
     """
-    asked = told(headers, wall)
+    asked = told(headers, wall, limited=cause == _TOO_MANY)
     match cause:
         case int() as status:
-            why = _of_status(policy, status, method=method, headers=headers, keyed=keyed, told=asked)
+            ended = repetition.of_status(status, statuses=policy.statuses, timed=asked is not None)
+            word = repetition.said(headers, verdict)
         case failure:
-            why = _of_failure(policy, failure, method=method, keyed=keyed)
-    if isinstance(why, Stop):
-        return why
+            ended, word = repetition.of_failure(failure), Said.NOTHING
+    twice = repetition.twice(method, methods=policy.methods, keyed=keyed)
+    cell = repetition.may_repeat(ended, word, twice)
+    if isinstance(cell, Leave):
+        return Stop(reason=cell.reason)
     if attempt >= policy.attempts:
         return Stop(reason=Reason.ATTEMPTS_USED)
     if not replayable:
@@ -140,35 +114,4 @@ def decide(
         )
     if after >= remaining:
         return Stop(reason=Reason.NO_TIME_LEFT)
-    return Again(after=after, reason=why)
-
-
-def _of_status(
-    policy: RetryPolicy, status: int, *, method: str, headers: Headers, keyed: bool, told: float | None
-) -> Reason | Stop:
-    if status < _FIRST_FAILURE:
-        return Stop(reason=Reason.FINAL)
-    match _said(headers):
-        case _Verdict.NO:
-            return Stop(reason=Reason.SHOULD_NOT_RETRY)
-        case _Verdict.YES:
-            return Reason.SHOULD_RETRY
-        case _Verdict.SILENT:
-            pass
-    if status not in policy.statuses:
-        return Stop(reason=Reason.FINAL)
-    unprocessed = status in (_TOO_MANY, _TOO_EARLY) or (status == _UNAVAILABLE and told is not None)
-    if not (unprocessed or keyed or method in policy.methods):
-        return Stop(reason=Reason.MAY_HAVE_HAPPENED)
-    return Reason.STATUS if told is None else Reason.RETRY_AFTER
-
-
-def _of_failure(policy: RetryPolicy, failure: APIError, *, method: str, keyed: bool) -> Reason | Stop:
-    if isinstance(failure, DeadlineExceededError):
-        return Stop(reason=Reason.NO_TIME_LEFT)
-    reason = _OF_FAILURE.get(type(failure))
-    if reason is None:
-        return Stop(reason=Reason.FINAL)
-    if failure.sent and not (keyed or method in policy.methods):
-        return Stop(reason=Reason.MAY_HAVE_HAPPENED)
-    return reason
+    return Again(after=after, reason=cell.reason)

@@ -11,6 +11,7 @@ import re
 
 from proxy.core.caching.syntax import instant
 from proxy.core.message import Headers
+from proxy.core.resilience import quota
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}", re.ASCII)
 # Finer than Retry-After's whole seconds, so they are asked first.
@@ -22,11 +23,12 @@ _SPREAD = 0.1
 _MOST_SPREAD = 1.0
 
 
-def told(headers: Headers, wall: float) -> float | None:
+def told(headers: Headers, wall: float, *, limited: bool = False) -> float | None:
     """Seconds that the upstream says to wait, 0.0 or more; None where it says nothing readable.
 
     Understood are `retry-after-ms`, `x-ms-retry-after-ms` and `Retry-After` as seconds, also with a
-    fraction, or as an HTTP-date in each of its three forms (RFC 9110 §10.2.3).
+    fraction, or as an HTTP-date in each of its three forms (RFC 9110 §10.2.3). Of an answer that is
+    `limited` (429) and says none of these, the reset of the quota that is used up.
     """
     names = headers.names()
     for name in _MILLISECONDS:
@@ -35,13 +37,14 @@ def told(headers: Headers, wall: float) -> float | None:
             if number is not None:
                 return number / 1000
     text = headers.get("retry-after")
-    if text is None:
-        return None
-    number = _number(text)
-    if number is not None:
-        return number
-    date = instant(text, wall)
-    return None if date is None else max(0.0, date - wall)
+    if text is not None:
+        number = _number(text)
+        if number is not None:
+            return number
+        date = instant(text, wall)
+        if date is not None:
+            return max(0.0, date - wall)
+    return quota.reset(headers, wall) if limited else None
 
 
 def _number(text: str | None) -> float | None:

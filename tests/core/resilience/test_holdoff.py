@@ -15,6 +15,7 @@ from proxy.core.resilience.holdoff import (
     Shut,
     Trickle,
     ended,
+    free_places,
     left,
     limited,
     permit,
@@ -107,7 +108,17 @@ def test_it_opens_when_enough_went_well() -> None:
     for _ in range(FREE_AT - 2):
         gate = ended(gate, 101.1, era=2, well=True)
         assert isinstance(gate, Trickle)
+    # Not while others would all come at once.
+    assert isinstance(ended(gate, 101.1, era=2, well=True, crowded=True), Trickle)
     assert ended(gate, 101.1, era=2, well=True) == Free(era=3)
+
+
+def test_how_many_may_go() -> None:
+    assert free_places(Free(), 0.0) == FREE_AT
+    assert free_places(shut(30.0), 129.0) == 0
+    assert free_places(shut(30.0), 130.0) == 1
+    assert free_places(Trickle(era=2, room=3, under_way=1, since=130.0), 130.0) == 2
+    assert free_places(Trickle(era=2, room=3, under_way=9, since=130.0), 130.0) == 0
 
 
 class Model(RuleBasedStateMachine):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.core.dialect import Meter
 from proxy.core.message import Headers
 from proxy.core.resilience.passage import GO, Go, Wait
-from proxy.core.resilience.quota import Learned, PacePolicy, Reading, learn, pace, readings
+from proxy.core.resilience.quota import Learned, PacePolicy, Reading, counts_requests, learn, pace, readings
 
 WALL = 1_716_200_000.0
 
@@ -72,9 +72,9 @@ def test_a_family(name: str, pairs: tuple[tuple[str, str], ...], expected: tuple
 
 
 def test_requests_and_tokens_are_told_apart() -> None:
-    assert of(1).counts_requests
-    assert of(1, name="requests").counts_requests
-    assert not of(1, name="input-tokens").counts_requests
+    assert counts_requests("default")
+    assert counts_requests("requests")
+    assert not counts_requests("input-tokens")
 
 
 def test_a_flood_of_buckets_is_cut() -> None:

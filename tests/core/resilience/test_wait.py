@@ -77,3 +77,22 @@ def test_full_jitter_is_bounded(
 @pytest.mark.parametrize(("attempt", "bound"), [(1, 0.2), (2, 0.4), (3, 0.8), (9, 10.0)])
 def test_the_bound_grows_up_to_the_most(attempt: int, bound: float) -> None:
     assert backoff(initial=0.2, factor=2, most=10, attempt=attempt, chance=1.0) == pytest.approx(bound)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ((("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "9")), 9.0),
+        ((("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "9"), ("Retry-After", "2")), 2.0),
+        ((("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "9"), ("Retry-After", "soon")), 9.0),
+        ((("X-RateLimit-Remaining", "5"), ("X-RateLimit-Reset", "9")), None),
+        ((("X-RateLimit-Reset", "9"),), 9.0),
+        ((("RateLimit", '"a";r=0;t=3, "b";r=0;t=7, "c";r=4;t=99'),), 7.0),
+        ((("X-RateLimit-Reset", "soon"),), None),
+        ((), None),
+    ],
+)
+def test_the_reset_of_what_is_used_up(headers: tuple[tuple[str, str], ...], seconds: float | None) -> None:
+    fields = Headers.of(*headers)
+    assert told(fields, WALL, limited=True) == seconds
+    assert "Retry-After" not in dict(headers) or told(fields, WALL) in (seconds, None)

@@ -1,0 +1,329 @@
+"""May this attempt go to its upstream now, and what does its end say to the next?
+
+Step 8 of the path, asked for each attempt, for a retry is one more knock at the same door: the circuit,
+the gate that a 429 has shut, our own rate, the pace that the upstream's figures suggest, a place under
+way. Each decides in `core.resilience`; here is their order and the waiting. Whoever has waited is looked
+at anew, so that nothing goes during a hold-off; the states change only in the moment of going.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from proxy.core.exchange import Exchange, Held
+from proxy.core.failure import (
+    APIError,
+    CircuitOpenError,
+    DeadlineExceededError,
+    RateLimitError,
+    UpstreamTimeoutError,
+)
+from proxy.core.message import Headers, Request, Response, Whole
+from proxy.core.ports import Clock
+from proxy.core.reason import Reason
+from proxy.core.resilience import breaker, limit, queue, wait
+from proxy.core.resilience.breaker import Circuit, Closed, HalfOpen, Open
+from proxy.core.resilience.limit import Turns
+from proxy.core.resilience.passage import Go, Refuse, Wait
+from proxy.core.resilience.queue import Priority
+from proxy.core.routing import Route
+from proxy.gateway.gates import Gates, Scope
+from proxy.gateway.places import Places
+from proxy.gateway.quotas import Quotas
+from proxy.gateway.tail import Tail
+
+_TOO_MANY = 429
+_OVERLOADED = frozenset({429, 503, 529})
+_STATES = {Closed: 0, HalfOpen: 1, Open: 2}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Knock:
+    """One attempt that wants to go."""
+
+    request: Request
+    route: Route
+    exchange: Exchange
+    deadline: float
+    scope: Scope
+    stood: bool = False
+    turned: bool = False
+    paced: bool = False
+    place: Places | None = None
+
+    @property
+    def priority(self) -> Priority:
+        return queue.priority(self.exchange.priority)
+
+    def free(self) -> None:
+        if self.place is not None:
+            self.place.free()
+            self.place = None
+
+
+class Resilience:
+    """The state of all upstreams. Satisfies the port `Restraint`. `secret` is 16 to 64 random bytes."""
+
+    def __init__(self, *, clock: Clock, secret: bytes) -> None:
+        self._clock = clock
+        self._gates = Gates(clock)
+        self._quotas = Quotas(clock=clock, secret=secret)
+        self._circuits: dict[str, Circuit] = {}
+        self._turns: dict[str, Turns] = {}
+        self._places: dict[str, Places] = {}
+        # The order in which they are asked: what needs no waiting first, a place last, for it is scarce.
+        self._steps = (self._hold_off, self._turn, self._pace, self._place)
+
+    # Before an attempt
+
+    async def admit(self, request: Request, route: Route, exchange: Exchange, *, deadline: float) -> Permit:
+        """Waits until the attempt may go. The permit's `answered` or `failed` has to be called.
+
+        `deadline` is monotonic. Raises CircuitOpenError, RateLimitError, OverloadedError and
+        DeadlineExceededError; then nothing was sent.
+        """
+        scope = self._quotas.scope(request, route)
+        knock = _Knock(request=request, route=route, exchange=exchange, deadline=deadline, scope=scope)
+        try:
+            if self._open(knock):  # mostly nothing is in the way: that costs no coroutine
+                return self._let_go(knock)
+            while await self._waited(knock):
+                pass
+            return self._let_go(knock)
+        except BaseException:
+            knock.free()
+            raise
+
+    def refusal(self, request: Request, route: Route, *, remaining: float) -> Reason | None:
+        """Why no attempt could go within so many seconds, None where one may. Changes nothing."""
+        if self._rest(route) is not None:
+            return Reason.CIRCUIT_OPEN
+        if self._gates:
+            scope = self._quotas.scope(request, route)
+            passage = self._gates.look(scope)
+            if isinstance(passage, Wait) and self._gates.shut(scope) and passage.seconds >= remaining:
+                return Reason.HOLD_OFF
+        return None
+
+    def _open(self, knock: _Knock) -> bool:
+        """Whether it may go without asking further; then it has its place."""
+        route = knock.route
+        if self._gates or route.rate is not None or self._quotas.knows(knock.scope):
+            return False
+        if self._rest(route) is not None:
+            return False
+        if route.concurrency is None:
+            return True
+        places = self._places.get(route.name)
+        if places is None or not places.take_at_once():
+            return False
+        knock.place = places
+        return True
+
+    async def _waited(self, knock: _Knock) -> bool:
+        """Whether anything was waited for: then all is to be asked again."""
+        rest = self._rest(knock.route)
+        if rest is not None:
+            raise CircuitOpenError(
+                "The upstream failed too often; it is asked again when retry_after is over.",
+                retry_after=rest,
+            )
+        for step in self._steps:
+            if await step(knock):
+                return True
+        return False
+
+    def _rest(self, route: Route) -> float | None:
+        """Seconds for which the upstream is left alone; None where it is not."""
+        circuit = self._circuits.get(route.name)
+        if route.breaker is None or circuit is None or isinstance(circuit, Closed):
+            return None
+        passage = breaker.permit(route.breaker, circuit, self._clock.now())[0]
+        return passage.seconds if isinstance(passage, Refuse) else None
+
+    async def _hold_off(self, knock: _Knock) -> bool:
+        passage = self._gates.look(knock.scope)
+        if not isinstance(passage, Wait):
+            return False
+        knock.free()  # a place is not for waiting
+        began = self._clock.now()
+        left = knock.deadline - began
+        if self._gates.shut(knock.scope):
+            too_long = passage.seconds >= min(left, knock.route.retry.max_retry_after)
+        else:
+            too_long = left <= 0
+        if too_long or not knock.exchange.patient:
+            raise RateLimitError(
+                "The upstream wants no calls for now, and this one would have to wait too long.",
+                retry_after=passage.seconds,
+            )
+        again, knock.stood = knock.stood, True
+        try:
+            await self._gates.stand(knock.scope, knock.deadline, again=again)
+        finally:
+            self._held(knock, Reason.HOLD_OFF, began)
+        return True
+
+    async def _turn(self, knock: _Knock) -> bool:
+        """A turn by our own limit."""
+        policy, name = knock.route.rate, knock.route.name
+        if policy is None or knock.turned:
+            return False
+        now = self._clock.now()
+        turns = self._turns.get(name, Turns())
+        passage, self._turns[name] = limit.take(policy, turns, now, patience=knock.deadline - now)
+        knock.turned = True
+        match passage:
+            case Go():
+                return False
+            case Refuse(seconds=seconds):
+                raise RateLimitError(
+                    "The limit configured for this upstream is reached.", retry_after=seconds
+                )
+            case Wait(seconds=seconds):
+                try:
+                    await self._sleep(knock, seconds, Reason.RATE_LIMIT)
+                except BaseException:
+                    self._turns[name] = limit.give_back(policy, self._turns[name], self._clock.now())
+                    raise
+                return True
+            case _:
+                assert_never(passage)
+
+    async def _pace(self, knock: _Knock) -> bool:
+        """The pace that the upstream's own figures suggest."""
+        policy = knock.route.pacing
+        if policy is None or knock.paced:
+            return False
+        knock.paced = True
+        batch = knock.priority is Priority.BATCH
+        seconds = self._quotas.pace(policy, knock.scope, batch=batch)
+        if seconds >= knock.deadline - self._clock.now():
+            if batch:
+                raise RateLimitError(
+                    "Little is left of the upstream's quota, and batch calls yield.", retry_after=seconds
+                )
+            return False  # the figures may be wrong: what is urgent goes
+        if seconds > 0:
+            await self._sleep(knock, seconds, Reason.PACED)
+        return seconds > 0
+
+    async def _place(self, knock: _Knock) -> bool:
+        policy = knock.route.concurrency
+        if policy is None or knock.place is not None:
+            return False
+        places = self._places.get(knock.route.name)
+        if places is None:
+            places = self._places[knock.route.name] = Places(policy, self._clock)
+        places.policy = policy  # a reload may have changed it
+        began = self._clock.now()
+        waited = await places.take(knock.priority, knock.deadline)
+        knock.place = places
+        if waited:
+            self._held(knock, Reason.QUEUED, began)
+        return waited
+
+    async def _sleep(self, knock: _Knock, seconds: float, reason: Reason) -> None:
+        began = self._clock.now()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._held(knock, reason, began)
+
+    def _held(self, knock: _Knock, reason: Reason, began: float) -> None:
+        knock.exchange.held.append(Held(reason=reason, seconds=self._clock.now() - began))
+
+    def _let_go(self, knock: _Knock) -> Permit:
+        """Without a pause since the look: what let it go then lets it go now."""
+        route, now = knock.route, self._clock.now()
+        gate = self._gates.enter(knock.scope)
+        circuit_era = 0
+        if route.breaker is not None:
+            circuit = self._circuits.get(route.name, Closed())
+            passage, self._circuits[route.name] = breaker.permit(route.breaker, circuit, now)
+            circuit_era = passage.era if isinstance(passage, Go) else circuit_era
+        gate_era = gate.era if isinstance(gate, Go) else 0
+        return Permit(self, knock, circuit_era=circuit_era, gate_era=gate_era, began=now)
+
+    # After it
+
+    def told(self, permit: Permit, cause: APIError | int | None, headers: Headers | None = None) -> None:
+        """What the end of an attempt says; None = its caller left."""
+        now, route = self._clock.now(), permit.route
+        if route.breaker is not None:
+            self._circuits[route.name] = breaker.report(
+                route.breaker,
+                self._circuits[route.name],
+                breaker.news(cause),
+                now,
+                era=permit.circuit_era,
+            )
+        limited = cause == _TOO_MANY
+        if headers is not None:
+            scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited)
+            seconds = wait.told(headers, self._clock.wall(), limited=True) if limited else None
+            if seconds is not None:
+                self._gates.limited(scope, seconds)
+        if self._gates:
+            well = isinstance(cause, int) and not limited
+            self._gates.ended(permit.scope, permit.gate_era, well=well)
+        if permit.place is not None and cause is not None:
+            late = isinstance(cause, UpstreamTimeoutError | DeadlineExceededError)
+            permit.place.observed(now - permit.began, overloaded=late or cause in _OVERLOADED)
+
+    # What is shown
+
+    def circuits(self) -> Mapping[str, int]:
+        """By upstream: 0 closed, 1 half open, 2 open."""
+        return {name: _STATES[type(circuit)] for name, circuit in self._circuits.items()}
+
+    def quotas(self) -> Mapping[tuple[str, str], float]:
+        """By upstream and bucket: what is left by the upstream's own figures."""
+        return self._quotas.remaining()
+
+
+class Permit:
+    """One attempt that was let go."""
+
+    __slots__ = ("_ended", "_owner", "began", "circuit_era", "gate_era", "path", "place", "route", "scope")
+
+    def __init__(
+        self, owner: Resilience, knock: _Knock, *, circuit_era: int, gate_era: int, began: float
+    ) -> None:
+        self._owner = owner
+        self._ended = False
+        self.scope = knock.scope
+        self.route = knock.route
+        self.path = knock.request.path
+        self.place = knock.place
+        self.circuit_era = circuit_era
+        self.gate_era = gate_era
+        self.began = began
+
+    def answered(self, response: Response) -> Response:
+        """The head is here; the response to hand on, whose body's end frees the place."""
+        if self._ended:
+            return response
+        self._owner.told(self, response.status, response.headers)
+        self._ended = True
+        place = self.place
+        if place is None:
+            return response
+        if isinstance(response.body, Whole):
+            place.free()
+            return response
+        return Tail.after(response, place.free)
+
+    def failed(self, failure: APIError | None) -> None:
+        """No answer came; None = its caller left. After `answered` it does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._owner.told(self, failure)
+        finally:
+            if self.place is not None:
+                self.place.free()
