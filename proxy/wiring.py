@@ -170,6 +170,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
     metrics.watch_quotas(resilience.quotas)
     caching = Caching(
         store=store,
+        peek=store.peek,
         clock=clock,
         refresh=refresh,
         secret_key=salt,

@@ -84,6 +84,7 @@ class ServerSettings(Section):
     header_timeout: Wait = 10.0
     idle_timeout: Wait = 75.0
     drain_timeout: Duration = 25.0
+    fast_path: bool = True
 
 
 class StoreSettings(Section):

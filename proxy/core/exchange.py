@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
 from proxy.core.tracing import Trace
+
+if TYPE_CHECKING:
+    from proxy.core.ports import Lasting
 
 
 class Verdict(StrEnum):
@@ -85,3 +89,8 @@ class Exchange:
     headers_out: Headers | None = None
     body_in: bytes = b""  # the first bytes, kept only where log.bodies asks for it
     body_out: bytes = b""
+    lasting: Lasting | None = None  # how the same request may be answered again
+
+
+# The exchange that was repeated, and of the new one: its id, when it began (wall-clock) and its seconds.
+Repeat = tuple[Exchange, str, float, float]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from proxy.core.caching.entry import Entry
     from proxy.core.caching.key import Key
     from proxy.core.caching.purge import Purge
-    from proxy.core.exchange import Attempt, Exchange
+    from proxy.core.exchange import Attempt, Exchange, Repeat
     from proxy.core.failure import APIError
     from proxy.core.message import Request, Response
     from proxy.core.reason import Reason
@@ -89,6 +89,19 @@ class Receipts(Protocol):
 
     def usage(self) -> tuple[int, int]:
         """(answers, bytes) kept, bookkeeping counted."""
+
+
+class Lasting(Protocol):
+    """A hit that the same request gets again, as long as it holds. Times are monotonic seconds."""
+
+    def holds(self, now: float) -> bool:
+        """Whether the answer is still what deciding anew would give."""
+
+    def turns(self, now: float) -> float:
+        """Seconds for which the fields of the answer stay what `response` gives now; at most 1."""
+
+    def response(self, now: float, wall: float) -> Response:
+        """The answer as of now, before it is signed with a request's id."""
 
 
 class Turn(Enum):
@@ -190,3 +203,6 @@ class Observer(Protocol):
     def attempted(self, exchange: Exchange, attempt: Attempt) -> None: ...
 
     def closed(self, exchange: Exchange) -> None: ...
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        """Hits that were answered like one before them; said a little later, many at once."""

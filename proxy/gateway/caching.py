@@ -8,11 +8,12 @@ kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core.caching import directives, invalidation, status, validation, variation
+from proxy.core.caching import directives, invalidation, lasting, status, validation, variation
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass, identify
 from proxy.core.caching.outage import stand_in
@@ -22,12 +23,13 @@ from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, NotCachedError
 from proxy.core.message import Request, Response, Whole
-from proxy.core.ports import Changes, Clock, Store, Turns
+from proxy.core.ports import Changes, Clock, Lasting, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead
+from proxy.gateway.lasting import LastingHit, Peek
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
 
@@ -42,7 +44,8 @@ class Caching:
 
     `max_filling` bounds, in bytes, what is held of all answers on their way into the store. Where other
     processes share it, `turns` says who fetches, and `changes` what they have changed. `flights`
-    are those of the one that it replaces, while requests of that still run.
+    are those of the one that it replaces, while requests of that still run. `peek` is the store's, where it
+    can be asked without waiting: then hits on it can last.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Caching:
         turns: Turns | None = None,
         changes: Changes | None = None,
         flights: Flights | None = None,
+        peek: Peek | None = None,
     ) -> None:
         self._store = store
+        self._peek = peek
         self._clock = clock
         self._secret = secret_key
         self._flights = Flights(changes) if flights is None else flights
@@ -95,13 +100,14 @@ class Caching:
         call = Call(request=request, route=route, key=key, exchange=exchange, fetch=fetch)
         # What is known of this key's answers to GET says nothing of those to HEAD.
         if method == "HEAD" or self._verdicts.recall(key.primary, self._clock.now()) is None:
-            decision, id_ = await self._look(call)
+            decision, id_, entries = await self._look(call)
         else:
             decision = reuse(request, (), self._clock.now(), secret=self._secret)
-            id_ = key.primary
+            id_, entries = key.primary, ()
         match decision:
             case Hit(entry=entry, reason=reason):
                 call.note(Verdict.HIT, reason)
+                exchange.lasting = self._lasting(call, entries, entry)
                 return self._serve(call, entry, status.hit(entry.ttl(self._clock.now()), reason))
             case Stale(entry=entry, reason=reason, refresh=refresh):
                 call.note(Verdict.STALE, reason)
@@ -169,8 +175,8 @@ class Caching:
         exchange.verdict, exchange.reason = Verdict.BYPASS, reason
         return answer
 
-    async def _look(self, call: Call) -> tuple[Decision, bytes]:
-        """What the store has for it, and the flight to look for where it has not enough."""
+    async def _look(self, call: Call) -> tuple[Decision, bytes, Sequence[Entry]]:
+        """What to do, the flight to look for where the store has not enough, and what it has."""
         key, request = call.key, call.request
         while True:
             landings = self._flights.landings
@@ -183,7 +189,7 @@ class Caching:
             # What landed while the store was being asked may be what it said it had not.
             landed = landings != self._flights.landings and self._flights.find(id_) is None
             if not landed or not isinstance(decision, Miss | Revalidate):
-                return decision, id_
+                return decision, id_, entries
 
     async def _ask(self, call: Call, decision: Miss | Revalidate, id_: bytes) -> Response:
         """The origin's answer, or what may stand in for it."""
@@ -241,6 +247,20 @@ class Caching:
         call.note(Verdict.STALE, stale.reason)
         line = status.forwarded(decision.reason, ttl=stale.entry.ttl(now), detail=stale.reason)
         return self._serve(call, stale.entry, line)
+
+    def _lasting(self, call: Call, entries: Sequence[Entry], entry: Entry) -> Lasting | None:
+        """The hit as it can be repeated; None where it has to be decided each time."""
+        if self._peek is None or not lasting.lasts(call.request, call.route, entries, entry):
+            return None
+        return LastingHit(
+            call.request,
+            call.route,
+            call.key,
+            entries=entries,
+            entry=entry,
+            peek=self._peek,
+            verdicts=self._verdicts,
+        )
 
     def _follow(self, call: Call, decision: Miss | Revalidate, outcome: Joined | Confirmed) -> Response:
         call.note(Verdict.COALESCED, decision.reason)

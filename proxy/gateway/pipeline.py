@@ -17,7 +17,7 @@ from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, UpstreamFacts, of_status
 from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
-from proxy.core.ports import Clock, Upstream
+from proxy.core.ports import Clock, Lasting, Upstream
 from proxy.core.reason import Reason
 from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
@@ -69,9 +69,10 @@ class Pipeline:
                 raise
             return _last(failed(failure, request.method, exchange, form), route)
         if response.fault is None and of_status(response.status) is None:
-            response = replace(response, headers=response.headers.without(_ERROR))
-            return signed(self._streamed(response, route, request, exchange), exchange)
-        return signed(_last(await self._told(response, route, request, exchange, target), route), exchange)
+            response = self._streamed(_unmarked(response), route, request, exchange)
+        else:
+            response = _last(await self._told(response, route, request, exchange, target), route)
+        return signed(response, exchange)
 
     def _streamed(self, response: Response, route: Route, request: Request, exchange: Exchange) -> Response:
         """A stream of events that, should it break, says so in the API's own words."""
@@ -176,6 +177,15 @@ def failed(failure: APIError, request_method: str, exchange: Exchange, form: For
     if exchange.reason is not None:
         response = annotate(response, status.failed(exchange.reason))
     return signed(response, exchange)
+
+
+def repeated(lasting: Lasting, exchange: Exchange, now: float, wall: float) -> Response:
+    """What `answer` would give for the same request; `exchange` is as that of the first hit was."""
+    return signed(_unmarked(lasting.response(now, wall)), exchange)
+
+
+def _unmarked(response: Response) -> Response:
+    return replace(response, headers=response.headers.without(_ERROR))
 
 
 def signed(response: Response, exchange: Exchange) -> Response:

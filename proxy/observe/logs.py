@@ -11,14 +11,16 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any, Literal, TextIO
 
-from proxy.core.exchange import Attempt, Exchange
+from proxy.core.exchange import Attempt, Exchange, Repeat
 from proxy.core.message import Headers
 from proxy.observe.plain import structlog
 from proxy.observe.redaction import KEPT_BODY, Excerpt, Redaction
+from proxy.observe.repeats import Lines
 from proxy.observe.sampling import Sampling
 
 Layout = Literal["auto", "console", "json"]
@@ -76,6 +78,12 @@ class Sink:
         self._stream = stream
         self._redaction = Redaction(mask, sensitive)
         self._console = console
+        self._repeats = Lines(
+            fields=lambda exchange: {"event": "request", **line(exchange)},
+            render=self._stamped,
+            safe=self._redaction.text,
+            now=time.monotonic,
+        )
         self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         self._render: Callable[[Any, str, MutableMapping[str, Any]], Any]
         if console:
@@ -104,6 +112,20 @@ class Sink:
             return str(self._render(None, level, event))
         except Exception as problem:  # noqa: BLE001 - whatever is wrong with an event, a request goes on
             return f'{{"level":"error","event":"a log line was lost","error":"{type(problem).__name__}"}}'
+
+    def repeated(self, hits: Sequence[Repeat]) -> str:
+        """The lines of requests that were answered like one before."""
+        if not self._console:
+            return self._repeats.of(hits)
+        lines = []
+        for exchange, request_id, _, seconds in hits:
+            again = replace(exchange, id=request_id, seconds=seconds, first_byte=seconds)
+            lines.append(self.rendered(None, "info", {"event": "request", **line(again)}))
+        return "\n".join(lines)
+
+    def _stamped(self, event: Mapping[str, Any], at: str) -> str:
+        safe = self._redaction(None, "info", {"timestamp": "", "level": "info", **event})
+        return str(self._render(None, "info", {**safe, "timestamp": at}))
 
     def write(self, line: str) -> None:
         try:
@@ -179,6 +201,14 @@ class AccessLog:
         for handler in root.handlers:
             if isinstance(handler, Bridge):
                 handler.sink.write(handler.sink.rendered(None, "info", event))
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        root = logging.getLogger()
+        if root.level > logging.INFO:
+            return
+        for handler in root.handlers:
+            if isinstance(handler, Bridge):
+                handler.sink.write(handler.sink.repeated(hits))
 
 
 def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:

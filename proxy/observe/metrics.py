@@ -8,7 +8,7 @@ SERIES_A_ROUTE series come from one route: what an upstream's strange statuses w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from proxy.core import failure
-from proxy.core.exchange import Attempt, Exchange, Verdict
+from proxy.core.exchange import Attempt, Exchange, Repeat, Verdict
 from proxy.observe.families import Times, counter, gauge, histogram
 
 SERIES_A_ROUTE = 200
@@ -136,6 +136,10 @@ class Metrics:
                 self._cells[upstream, method, status, verdict] = cell
         cell.count += 1
         cell.times.add(seconds)
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        for exchange, _, _, seconds in hits:
+            self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, seconds)
 
     def evicted(self, reason: str, count: int = 1) -> None:
         """A store let entries go; `reason` is a word of a short list."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from proxy.core.exchange import Attempt, Exchange, Held
+from proxy.core.exchange import Attempt, Exchange, Held, Repeat
 
 KEPT = 1000
 _MOST_PATH = 512  # characters
@@ -37,7 +37,8 @@ class Recent:
     """A core.ports.Observer that remembers the last `kept` closed exchanges. `mask` hides known secrets."""
 
     def __init__(self, kept: int = KEPT, mask: Callable[[str], str] = str) -> None:
-        self._ring: deque[Summary] = deque(maxlen=kept)
+        # What was repeated stays as it came, until somebody reads it.
+        self._ring: deque[Summary | Repeat] = deque(maxlen=kept)
         self.mask = mask
 
     def opened(self, exchange: Exchange) -> None:
@@ -47,35 +48,18 @@ class Recent:
         """Attempts are counted when their request is over."""
 
     def closed(self, exchange: Exchange) -> None:
-        error = exchange.code or (exchange.error.code if exchange.error is not None else None)
-        self._ring.append(
-            Summary(
-                exchange.at,
-                exchange.id[:128],
-                exchange.method[:32],
-                exchange.target.partition("?")[0],
-                exchange.route,
-                exchange.status,
-                exchange.verdict.value,
-                None if exchange.reason is None else exchange.reason.value,
-                len(exchange.attempts),
-                exchange.seconds,
-                exchange.bytes_out,
-                error,
-                exchange.cut,
-                # What went as it should is told by the rest of the row.
-                tuple(exchange.attempts) if len(exchange.attempts) > 1 else (),
-                tuple(exchange.held),
-            )
-        )
+        self._ring.append(_summary(exchange, exchange.id, exchange.at, exchange.seconds))
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        self._ring.extend(hits)
 
     def summaries(self) -> tuple[Summary, ...]:
         """All that are remembered, oldest first."""
-        return tuple(self._ring)
+        return tuple(map(_read, self._ring))
 
     def latest(self, limit: int = 100) -> list[dict[str, Any]]:
         """Newest first, secrets masked, as /api/v1/requests answers them; times in milliseconds."""
-        return [self._told(summary) for summary in islice(reversed(self._ring), max(0, limit))]
+        return [self._told(_read(one)) for one in islice(reversed(self._ring), max(0, limit))]
 
     def _told(self, summary: Summary) -> dict[str, Any]:
         # Masked when read: that is rare, and the secrets of now are known then.
@@ -98,3 +82,28 @@ def _tried(attempt: Attempt) -> dict[str, Any]:
         "reason": None if attempt.reason is None else attempt.reason.value,
         "wait_ms": None if attempt.wait is None else round(attempt.wait * 1000, 3),
     }
+
+
+def _read(one: Summary | Repeat) -> Summary:
+    return one if isinstance(one, Summary) else _summary(*one)
+
+
+def _summary(exchange: Exchange, request_id: str, at: float, seconds: float) -> Summary:
+    return Summary(
+        at,
+        request_id[:128],
+        exchange.method[:32],
+        exchange.target.partition("?")[0],
+        exchange.route,
+        exchange.status,
+        exchange.verdict.value,
+        None if exchange.reason is None else exchange.reason.value,
+        len(exchange.attempts),
+        seconds,
+        exchange.bytes_out,
+        exchange.code or (exchange.error.code if exchange.error is not None else None),
+        exchange.cut,
+        # What went as it should is told by the rest of the row.
+        tuple(exchange.attempts) if len(exchange.attempts) > 1 else (),
+        tuple(exchange.held),
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from proxy.core.exchange import Attempt, Exchange
+from proxy.core.exchange import Attempt, Exchange, Repeat
 from proxy.core.ports import Observer
 
 _LOGGER = logging.getLogger("leeward.observe")
@@ -35,5 +35,12 @@ class Together:
         for observer in self._observers:
             try:
                 observer.closed(exchange)
+            except Exception:
+                _LOGGER.exception("An observer failed")
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        for observer in self._observers:
+            try:
+                observer.repeated(hits)
             except Exception:
                 _LOGGER.exception("An observer failed")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from proxy.core.exchange import Attempt, Exchange
+from proxy.core.exchange import Attempt, Exchange, Repeat
 from proxy.core.tracing import Trace
 from proxy.observe.metrics import METHODS
 
@@ -79,6 +79,9 @@ class Traces:
     def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
         if exchange.trace is not None and attempt.span:
             self._tell_attempt(exchange, exchange.trace, attempt)
+
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        """Where requests are traced, each of them goes the long way."""
 
     def closed(self, exchange: Exchange) -> None:
         trace = exchange.trace

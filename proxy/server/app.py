@@ -24,6 +24,7 @@ from proxy.core.ports import Clock, Observer, Secret
 from proxy.core.tracing import begin
 from proxy.gateway.pipeline import Pipeline, failed
 from proxy.server.ahead import Ahead
+from proxy.server.fastpath import FastPath
 from proxy.server.head import Head, read
 from proxy.server.identifiers import request_id, traceparent
 from proxy.server.streaming import CallerBody, write
@@ -53,10 +54,12 @@ class ProxyApp:
         scheme: str = "http",
         keep: int = 0,
         sample: float = 0.0,
+        fast_path: bool = True,
     ) -> None:
         """Times in seconds, sizes in bytes; `keep` of each body are kept for the log.
 
-        `sample` is the share of requests that are traced, from 0 to 1.
+        `sample` is the share of requests that are traced, from 0 to 1. Without `fast_path` every request
+        goes the long way.
         `bug` is told of failures that are ours, with the request's id.
         """
         self._pipeline = pipeline
@@ -71,6 +74,12 @@ class ProxyApp:
         # Names need to be different, not secret: the system's generator seeds, it is not asked each time.
         self._bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311
         self._date = ("", -1)
+        self.fast: FastPath | None = None
+        if fast_path and keep == 0 and sample == 0:
+            # What a trace or the debug log tells of a request has to be gathered on the long way.
+            self.fast = FastPath(
+                clock=clock, observers=self._observers, bits=self._bits, client_token=client_token
+            )
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
         self.draining = False
@@ -97,9 +106,12 @@ class ProxyApp:
                 self._bug(exchange.id, error)
                 response = self._failure(InternalError(), exchange)
             last = head is None or head.final or unsafe or self.draining or not payload.is_eof()
-            return await write(
+            again = await write(
                 connection, response, head, exchange, date=self._now(), last=last, keep=self._keep
             )
+            if again and connection.whole and self.fast is not None:
+                self.fast.learn(connection.whole, exchange)
+            return again
         except (asyncio.CancelledError, ConnectionError):
             exchange.cut = True
             exchange.status = exchange.status or _CLIENT_LEFT
@@ -162,6 +174,11 @@ class ProxyApp:
                 exchange.body_in = body.kept
         exchange.first_byte = self._clock.now() - exchange.started
         return response
+
+    def tell(self) -> None:
+        """Lets the observers know of all that was answered up to now."""
+        if self.fast is not None:
+            self.fast.tell()
 
     def _check_caller(self, head: Head) -> None:
         if self._client_token is None:

@@ -27,6 +27,8 @@ from proxy.server.head import MOST_BYTES, MOST_FIELDS, unparsed
 if TYPE_CHECKING:
     from aiohttp.web_server import Server
 
+    from proxy.server.fastpath import FastPath
+
 _LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown away before closing
 _LINGER_SECONDS = 2.0
 _LOOK = 1.0  # seconds between two looks at a caller from whom nothing is read
@@ -39,6 +41,10 @@ class App(Protocol):
 
     header_timeout: float  # seconds
     idle_timeout: float  # seconds
+
+    fast: FastPath | None
+    draining: bool
+    answered: int
 
     async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Answers; whether the connection may be used further."""
@@ -62,6 +68,7 @@ class Connection(RequestHandler):
         "_thrown_away",
         "_watch",
         "peer",
+        "whole",
     )
 
     def __init__(self, connections: Connections, *, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,6 +94,7 @@ class Connection(RequestHandler):
         self._failed = False
         self._thrown_away = 0
         self.peer = ""
+        self.whole = b""  # the bytes of the request being answered, where they came at once and alone
 
     # The library's callbacks
 
@@ -111,13 +119,29 @@ class Connection(RequestHandler):
             if self._thrown_away > _LINGER_BYTES and self.transport is not None:
                 self.transport.abort()
             return
+        fresh = self._phase is _IDLE and not self._messages and not self._head_began
+        if fresh and self._answered_at_once(data):
+            return
         queued = len(self._messages)
         between = self._reading is None or self._reading.is_eof()
         super().data_received(data)
         if len(self._messages) > queued:
             self._received(data)
+            alone = fresh and len(self._messages) == 1 and self._messages[0][1] is EMPTY_PAYLOAD
+            self.whole = data if alone and not self._head_began and not self._failed else b""
         elif between and data:
             self._began(len(data))
+
+    def _answered_at_once(self, data: bytes) -> bool:
+        """By the fast path, which sees a whole request or declines."""
+        app, transport = self._app, self.transport
+        if app.fast is None or app.draining or self._paused or transport is None or transport.is_closing():
+            return False
+        if not app.fast.answer(data, self):
+            return False
+        app.answered += 1
+        self._deadline = self._loop.time() + app.idle_timeout
+        return True
 
     def _received(self, data: bytes) -> None:
         """A head is complete, or did not parse."""

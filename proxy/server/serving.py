@@ -119,6 +119,7 @@ class Serving:
         if self._made:
             await asyncio.to_thread(leave, self._address)
         self.connections.close(idle_only=False)
+        self.app.tell()
         for task in self._before:
             task.cancel()
         await asyncio.gather(*self._before, return_exceptions=True)
@@ -150,6 +151,8 @@ def _app(settings: Settings, runtime: Runtime) -> ProxyApp:
         scheme="http" if server.tls is None else "https",
         keep=MOST_BODY if settings.log.bodies and settings.log.level == "debug" else 0,
         sample=settings.tracing.share(),
+        # The debug log tells the headers of each request.
+        fast_path=server.fast_path and settings.log.level != "debug",
     )
 
 

@@ -35,6 +35,7 @@ class Told:
         )
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
+        self._serving.app.tell()
         return self._serving.runtime.metrics.exposition(accept)
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
@@ -42,6 +43,7 @@ class Told:
 
     async def status(self) -> Mapping[str, Any]:
         runtime, cache = self._serving.runtime, self._serving.settings.cache
+        self._serving.app.tell()
         return snapshot(
             version=__version__,
             uptime=runtime.clock.now() - self._started,
@@ -53,6 +55,7 @@ class Told:
         )
 
     async def requests(self, limit: int) -> list[dict[str, Any]]:
+        self._serving.app.tell()
         return self._serving.runtime.recent.latest(limit)
 
     async def cache(self, what: Purge, limit: int) -> list[dict[str, Any]]:

@@ -104,11 +104,10 @@ async def write(
     """
     body = response.body
     old = head is not None and head.old
-    headed = head is not None and head.method == "HEAD"
-    bodyless = headed or response.status in _BODYLESS
+    bodyless = without_body("" if head is None else head.method, response.status)
     chunked = not bodyless and body.length is None and not old
     close = last or (not bodyless and body.length is None and old)
-    start = _head(response, date, bodyless=bodyless, chunked=chunked, close=close, old=old)
+    start = head_bytes(response, date, bodyless=bodyless, chunked=chunked, close=close, old=old)
     exchange.status = response.status
     exchange.headers_out = response.headers
     try:
@@ -157,7 +156,15 @@ async def _relay(
     await connection.drain()
 
 
-def _head(response: Response, date: str, *, bodyless: bool, chunked: bool, close: bool, old: bool) -> bytes:
+def without_body(method: str, status: int) -> bool:
+    """Whether an answer ends with its head, whatever its fields say (RFC 9112 §6.3)."""
+    return method == "HEAD" or status in _BODYLESS
+
+
+def head_bytes(
+    response: Response, date: str, *, bodyless: bool, chunked: bool, close: bool, old: bool
+) -> bytes:
+    """The status line and the fields; `date` is the value of a Date field for an answer that has none."""
     lines = [b"HTTP/1.1 %d %b" % (response.status, response.reason.encode("utf-8", "surrogateescape"))]
     dated = False
     declared: bytes | None = None

@@ -84,6 +84,7 @@ class Stage:
             refresh=self.refresh,
             secret_key=SECRET,
             max_filling=max_filling,
+            peek=self.store.peek,
         )
         self.asked: list[Request] = []
         self.script: deque[Script] = deque()

@@ -268,3 +268,19 @@ def test_totals_for_the_dashboard() -> None:
     assert list(totals) == ["idle", "github"]
     assert totals["idle"] == Totals()
     assert totals["github"] == Totals(requests=3, hits=1, misses=2, attempts=2, retries=1, errors=1)
+
+
+def test_a_repeated_hit_counts_like_the_first() -> None:
+    once, often = Metrics("1"), Metrics("1")
+    hit = exchange(verdict=Verdict.HIT, seconds=0.001)
+    for metrics in (once, often):
+        observed(metrics, hit)
+    for _ in range(3):
+        observed(once, hit)
+    often.repeated([(hit, f"id{n}", 0.0, hit.seconds) for n in range(3)])
+    ours, theirs = (
+        {series: number for series, number in scraped(metrics).items() if series[0].startswith("leeward_")}
+        for metrics in (once, often)
+    )
+    assert ours == theirs
+    assert len(ours) > 0

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import pytest
 
-from proxy.core.exchange import Attempt, Exchange
+from proxy.core.exchange import Attempt, Exchange, Repeat
 from proxy.observe.together import Together
 from tests.observe.exchanges import exchange, observed
 
@@ -19,6 +20,9 @@ class Seen:
     def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
         self.calls.append("attempted")
 
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        self.calls.append("repeated")
+
     def closed(self, exchange: Exchange) -> None:
         self.calls.append("closed")
 
@@ -30,6 +34,9 @@ class Broken:
     def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
         raise ValueError("attempted")
 
+    def repeated(self, hits: Sequence[Repeat]) -> None:
+        raise ValueError("repeated")
+
     def closed(self, exchange: Exchange) -> None:
         raise ValueError("closed")
 
@@ -37,7 +44,9 @@ class Broken:
 def test_one_that_fails_neither_fails_the_request_nor_the_others(caplog: pytest.LogCaptureFixture) -> None:
     first, last = Seen(), Seen()
     with caplog.at_level(logging.ERROR, "leeward.observe"):
-        observed(Together([first, Broken(), last]), exchange(outcomes=("2xx",)))
-    assert first.calls == last.calls == ["opened", "attempted", "closed"]
+        together = Together([first, Broken(), last])
+        observed(together, exchange(outcomes=("2xx",)))
+        together.repeated([(exchange(), "id", 0.0, 0.0)])
+    assert first.calls == last.calls == ["opened", "attempted", "closed", "repeated"]
     assert [record.exc_text or str(record.exc_info) for record in caplog.records] != []
-    assert len(caplog.records) == 3
+    assert len(caplog.records) == 4

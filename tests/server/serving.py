@@ -60,6 +60,8 @@ class Record:
 
     def attempted(self, exchange: Exchange, attempt: Any) -> None: ...
 
+    def repeated(self, hits: Any) -> None: ...
+
     def closed(self, exchange: Exchange) -> None:
         self.done.append(exchange)
         self.waiter.set()

@@ -78,6 +78,8 @@ class Watcher:
     def attempted(self, exchange: Exchange, attempt: Attempt) -> None:
         self.seen.append(attempt)
 
+    def repeated(self, hits: Any) -> None: ...
+
     def closed(self, exchange: Exchange) -> None: ...
 
 

@@ -1,0 +1,77 @@
+"""How is a hit repeated without walking the path again?
+
+The law: nothing here decides. Core said that the hit lasts; what it rests on is compared before each use:
+the entries that the store has, the credential that they were keyed by, and what is known of the key. Any
+difference, and the request is decided about from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from proxy.core.caching import lasting, status
+from proxy.core.caching.entry import Entry
+from proxy.core.caching.key import Key
+from proxy.core.caching.serving import serve
+from proxy.core.failure import CredentialError
+from proxy.core.message import Request, Response
+from proxy.core.routing import Route
+from proxy.gateway.verdicts import Verdicts
+
+# What the store has for a key, said without waiting; None where it has to be asked.
+Peek = Callable[[Key], Sequence[Entry] | None]
+
+
+class LastingHit:
+    """A core.ports.Lasting."""
+
+    __slots__ = (
+        "_entries",
+        "_entry",
+        "_identity",
+        "_key",
+        "_peek",
+        "_request",
+        "_route",
+        "_verdicts",
+        "until",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        route: Route,
+        key: Key,
+        *,
+        entries: Sequence[Entry],
+        entry: Entry,
+        peek: Peek,
+        verdicts: Verdicts,
+    ) -> None:
+        self._request = request
+        self._route = route
+        self._key = key
+        self._entries = entries
+        self._entry = entry
+        self._peek = peek
+        self._verdicts = verdicts
+        self._identity = route.injector.identity()
+        self.until = lasting.until(entry)
+
+    def holds(self, now: float) -> bool:
+        """Whether nothing that it rests on has changed; the look counts as a use of the entry."""
+        if now >= self.until or self._verdicts.recall(self._key.primary, now) is not None:
+            return False
+        try:
+            if self._route.injector.identity() != self._identity:
+                return False
+        except CredentialError:
+            return False
+        return self._peek(self._key) is self._entries
+
+    def turns(self, now: float) -> float:
+        return lasting.turns(self._entry, now)
+
+    def response(self, now: float, wall: float) -> Response:
+        entry = self._entry
+        return serve(self._request, entry, status.hit(entry.ttl(now)), now=now, wall=wall)

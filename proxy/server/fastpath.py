@@ -1,0 +1,163 @@
+"""How is a hit answered whose bytes were seen before?
+
+The law: this file decides nothing and writes nothing of its own. Bytes that were answered by a hit are
+remembered together with that hit, which says itself whether it still holds; what is sent is what the long
+way would write now (`pipeline.repeated`, `streaming.head_bytes`), made anew whenever a field of it changes.
+Of the bytes only two lines may differ, both of which are nothing but names: a W3C traceparent, and an
+X-Request-Id, which the answer repeats. Every doubt leads to the long way, which asks everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from proxy.core.exchange import Exchange, Repeat, Verdict
+from proxy.core.ports import Clock, Lasting, Observer, Secret
+from proxy.gateway.pipeline import repeated
+from proxy.server.identifiers import Bits, Identifiers
+from proxy.server.streaming import head_bytes, without_body
+
+if TYPE_CHECKING:
+    from proxy.server.connection import Connection
+
+# A line goes only whole: what follows it must be a line of its own, not its continuation.
+_PASSING = re.compile(
+    rb"\r\n(?:traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|x-request-id: ([\x21-\x7e]{1,128}))(?=\r\n[^ \t])",
+    re.IGNORECASE,
+)
+_MOST_ANSWERS = 16384
+_MOST_BYTES = 2048  # of one request's head; longer ones are rare and would fill the table
+_LARGE = 64 * 1024  # bytes of a body that is not worth copying behind its head
+_SOON = 0.02  # seconds until what was answered is told to the observers
+_MOST_UNTOLD = 2000
+_MARK = "\0"  # stands where the id goes; no field can hold it
+
+
+class Answer:
+    """One remembered answer, with the bytes that it has now."""
+
+    __slots__ = ("after", "before", "body", "exchange", "lasting", "token", "until")
+
+    def __init__(self, lasting: Lasting, exchange: Exchange, token: str | None) -> None:
+        self.lasting = lasting
+        self.exchange = exchange
+        self.token = token  # the callers' token by which it was asked for
+        self.until = 0.0  # monotonic: until then these bytes are right
+        self.before = self.after = self.body = b""
+
+    def renew(self, now: float, wall: float) -> None:
+        """Writes the head and takes the body as the long way would at this moment."""
+        response = repeated(self.lasting, self.exchange, now, wall)
+        bodyless = without_body(self.exchange.method, response.status)
+        date = formatdate(int(wall), usegmt=True)
+        written = head_bytes(response, date, bodyless=bodyless, chunked=False, close=False, old=False)
+        self.before, _, self.after = written.partition(_MARK.encode())
+        self.body = b"" if bodyless else response.body.data  # type: ignore[attr-defined]  # a stored one is Whole
+        self.until = now + min(self.lasting.turns(now), 1.0 - wall % 1.0)
+
+
+class FastPath:
+    """The remembered answers of one listening socket."""
+
+    def __init__(
+        self, *, clock: Clock, observers: Sequence[Observer], bits: Bits, client_token: Secret | None
+    ) -> None:
+        self._clock = clock
+        self._observers = observers
+        self._token = client_token
+        self._identifiers = Identifiers(bits)
+        self._answers: dict[bytes, Answer] = {}
+        self._untold: list[Repeat] = []
+        self._telling: asyncio.TimerHandle | None = None
+
+    def answer(self, data: bytes, connection: Connection) -> bool:
+        """Answers a whole request; False where it has to go the long way, of which nothing has begun."""
+        given = b""
+        found = self._answers.get(data)
+        if found is None:
+            shape, ids = _shape(data)
+            found = self._answers.get(shape) if len(ids) < 2 else None  # noqa: PLR2004  # one id, or none
+            if found is None:
+                return False
+            given = ids[0] if ids else b""
+            # The long way tells apart whether an upstream's id is this very one.
+            if given and (given in found.before or given in found.after):
+                return False
+        now = self._clock.now()
+        if not found.lasting.holds(now) or found.token != self._spoken():
+            return False
+        wall = self._clock.wall()
+        if now >= found.until:
+            found.renew(now, wall)
+        request_id = given.decode() if given else self._identifiers.next(wall)
+        body = found.body
+        if len(body) < _LARGE:
+            connection.write(b"".join((found.before, request_id.encode(), found.after, body)))
+        else:
+            connection.write(b"".join((found.before, request_id.encode(), found.after)))
+            connection.write(body)
+        self._told(found.exchange, request_id, wall, self._clock.now() - now)
+        return True
+
+    def learn(self, data: bytes, exchange: Exchange) -> None:
+        """Remembers how these bytes, one whole request and nothing else, were answered."""
+        lasting = exchange.lasting
+        if lasting is None or exchange.cut or exchange.verdict is not Verdict.HIT or len(data) > _MOST_BYTES:
+            return
+        shape, ids = _shape(data)
+        if len(ids) > 1 or b"x-request-id:" in shape.lower():
+            return
+        self._answers.pop(shape, None)
+        if len(self._answers) >= _MOST_ANSWERS:
+            # The one that was learned first; if it is still asked for, it is learned again.
+            del self._answers[next(iter(self._answers))]
+        pattern = Exchange(
+            id=_MARK,
+            method=exchange.method,
+            target=exchange.target,
+            started=0.0,
+            at=0.0,
+            route=exchange.route,
+            verdict=exchange.verdict,
+            reason=exchange.reason,
+            status=exchange.status,
+            bytes_out=exchange.bytes_out,
+        )
+        self._answers[shape] = Answer(lasting, pattern, self._spoken())
+
+    def forget(self) -> None:
+        """After a reload nothing that was learned is known to be right."""
+        self._answers.clear()
+
+    def tell(self) -> None:
+        """Tells the observers what they have not been told yet."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        hits, self._untold = self._untold, []
+        if hits:
+            for observer in self._observers:
+                observer.repeated(hits)
+
+    def _told(self, exchange: Exchange, request_id: str, wall: float, seconds: float) -> None:
+        self._untold.append((exchange, request_id, wall, seconds))
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(_SOON, self.tell)
+        elif len(self._untold) >= _MOST_UNTOLD:
+            self.tell()
+
+    def _spoken(self) -> str | None:
+        return None if self._token is None else self._token.reveal()
+
+
+def _shape(data: bytes) -> tuple[bytes, list[bytes]]:
+    """A request without the lines that only name it, and the ids that it was given."""
+    parts = _PASSING.split(data)
+    if len(parts) == 1:
+        return data, []
+    return b"".join(parts[::2]), [given for given in parts[1::2] if given]

@@ -1,0 +1,101 @@
+"""A repeated hit's line is the line that the long way writes."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from proxy.core.exchange import Exchange, Repeat, Verdict
+from proxy.core.reason import Reason
+from proxy.observe.logs import AccessLog, Bridge, Layout, configure
+from proxy.observe.repeats import stamp
+from tests.observe.exchanges import exchange
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture
+def cleaned() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+def written(layout: Layout, tell: Any) -> list[str]:
+    stream = io.StringIO()
+    configure(layout=layout, stream=stream, mask=lambda text: text.replace(SECRET, "***"))
+    tell(AccessLog())
+    assert any(isinstance(handler, Bridge) for handler in logging.getLogger().handlers)
+    return stream.getvalue().splitlines()
+
+
+def pattern(target: str = "/github/users") -> Exchange:
+    made = exchange(target=target, verdict=Verdict.HIT, reason=Reason.FRESH)
+    return replace(made, bytes_in=0)
+
+
+def both(hits: list[Repeat], layout: Layout = "json") -> tuple[list[str], list[str]]:
+    """The lines of repeats, and those of the long way."""
+
+    def one_by_one(log: AccessLog) -> None:
+        for made, request_id, at, seconds in hits:
+            log.closed(replace(made, id=request_id, at=at, seconds=seconds, first_byte=seconds))
+
+    return written(layout, lambda log: log.repeated(hits)), written(layout, one_by_one)
+
+
+def untimed(line: str) -> tuple[list[str], dict[str, Any]]:
+    told = json.loads(line)
+    del told["timestamp"]
+    return list(told), told
+
+
+@pytest.mark.usefixtures("cleaned")
+@pytest.mark.parametrize("target", ["/a", '/"@ms@"/"@id@"', f"/{SECRET}/x", "/\x1b[31m\u202e", "/ä"])
+@pytest.mark.parametrize(
+    "ids", [["01JD", "01JE"], [SECRET, "fine"], ['"quoted"', "back\\slash"], ["token=abcdef", "x"]]
+)
+def test_the_lines_are_the_long_ways(target: str, ids: list[str]) -> None:
+    hits = [(pattern(target), one, 1_700_000_000.25 + n, 0.001234 * n) for n, one in enumerate(ids)]
+    repeated, long = both(hits)
+    assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
+    assert not any(SECRET in line for line in repeated)
+
+
+@pytest.mark.usefixtures("cleaned")
+def test_a_console_has_them_too() -> None:
+    repeated, long = both([(pattern(), "01JD", 1_700_000_000.0, 0.001)], "console")
+    assert [line.split(" ", 1)[1] for line in repeated] == [line.split(" ", 1)[1] for line in long]
+
+
+@pytest.mark.usefixtures("cleaned")
+def test_the_time_is_the_requests_own() -> None:
+    (line,), _ = both([(pattern(), "01JD", 1_700_000_000.25, 0.5)])
+    moment = datetime.fromisoformat(json.loads(line)["timestamp"])
+    assert moment == datetime.fromtimestamp(1_700_000_000.75, UTC)
+    assert stamp(0.0) == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.usefixtures("cleaned")
+def test_many_kinds_in_turn() -> None:
+    kinds = [pattern(f"/{n}") for n in range(5)]
+    hits = [(kinds[n % 5], f"id{n}", 1_700_000_000.0 + n, 0.001) for n in range(50)]
+    repeated, long = both(hits)
+    assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
+    assert [json.loads(line)["path"] for line in repeated] == [f"/{n % 5}" for n in range(50)]
+
+
+@pytest.mark.usefixtures("cleaned")
+def test_silence_below_info() -> None:
+    stream = io.StringIO()
+    configure(layout="json", level="warning", stream=stream)
+    AccessLog().repeated([(pattern(), "01JD", 0.0, 0.0)])
+    assert stream.getvalue() == ""
