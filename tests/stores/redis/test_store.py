@@ -1,0 +1,23 @@
+import pytest
+
+from tests.stores.contract import Made, Make, SharedContract
+from tests.stores.redis.conftest import Open, at
+from tests.stores.redis.servers import RedisServer
+
+
+class TestContract(SharedContract):
+    bounded = False
+
+    @pytest.fixture
+    def made(self, server: RedisServer, opened: Open) -> Make:
+        offsets: list[float] = []
+
+        async def make(*, max_bytes: int = 1 << 30, max_entry_bytes: int = 1 << 16) -> Made:
+            del max_bytes
+            given: Made = await opened(at(server), max_entry_bytes=max_entry_bytes)
+            # As the hands of all stand still, all are off by the same.
+            offsets.append(given.store.log._offset)  # type: ignore[attr-defined]
+            given.store.log._offset = offsets[0]  # type: ignore[attr-defined]
+            return given
+
+        return make
