@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from proxy import __version__
 from proxy.auth.basic import Basic
@@ -22,6 +22,7 @@ from proxy.auth.query import Query
 from proxy.auth.veil import Veil
 from proxy.config import credentials
 from proxy.config.certificates import for_upstream
+from proxy.config.places import Disk, Memory, place
 from proxy.config.routes import UpstreamSettings
 from proxy.config.secrets import FileSecret
 from proxy.config.settings import Settings
@@ -39,7 +40,8 @@ from proxy.observe import logs
 from proxy.observe.metrics import Metrics
 from proxy.observe.recent import Recent
 from proxy.observe.together import Together
-from proxy.stores.memory import MemoryStore
+from proxy.stores import opening
+from proxy.stores.opening import Bounds, Opened, Telling
 from proxy.stores.receipts import MemoryReceipts
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.session import Session
@@ -78,7 +80,7 @@ class Runtime:
     metrics: Metrics
     recent: Recent
     observers: Sequence[Observer]
-    store: MemoryStore
+    opened: Opened
     session: Session
     refresh: Refresh
     resilience: Resilience
@@ -117,10 +119,19 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         for name, upstream in settings.upstreams.items()
         if upstream.tls is not None
     }
-    salt = secrets.token_bytes(32) if before is None else before.salt
+    clock = MonotonicClock()
+    if before is None:
+        metrics = Metrics(__version__)
+        # What a store says while it opens has no secrets in it, and those are not known yet.
+        logs.configure(level=settings.log.level, layout=settings.log.format, mask=str)
+        opened = await _opened(settings, metrics, clock)
+        metrics.watch_store(opened.name, opened.store.usage)
+    else:
+        metrics, opened = before.metrics, before.opened
+    store = opened.store
+    salt = _salt(settings, opened, before)
     routes = [route(name, upstream, settings, salt) for name, upstream in settings.upstreams.items()]
     table = Table(routes)
-    clock = MonotonicClock()
 
     masks = deque(() if before is None else before.masks, maxlen=_MASKS)
     masks.appendleft(_mask(settings, routes, salt))
@@ -132,11 +143,8 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
 
     hidden = frozenset().union(*(configured.dialect.sensitive for configured in routes))
     logs.configure(level=settings.log.level, layout=settings.log.format, mask=mask, sensitive=hidden)
-    if before is None:
-        metrics, recent = Metrics(__version__), Recent(mask=mask)
-    else:
-        metrics, recent = before.metrics, before.recent
-        recent.mask = mask
+    recent = Recent(mask=mask) if before is None else before.recent
+    recent.mask = mask
     metrics.expect(configured.name for configured in routes)
     readers: list[Observer] = [metrics, recent]
     if settings.log.access:
@@ -145,15 +153,6 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
     if traces is not None:
         readers.append(traces)
     observers = [Together(readers)]
-    if before is None:
-        store = MemoryStore(
-            max_bytes=settings.cache.max_bytes,
-            max_entry_bytes=settings.cache.max_entry_bytes,
-            on_evict=metrics.evicted,
-        )
-        metrics.watch_store("memory", store.usage)
-    else:
-        store = before.store
     refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
     session = Session(contexts=contexts)
     # A hold-off or an open circuit outlives a reload.
@@ -192,7 +191,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         metrics=metrics,
         recent=recent,
         observers=observers,
-        store=store,
+        opened=opened,
         session=session,
         refresh=refresh,
         resilience=resilience,
@@ -208,6 +207,33 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         _LOGGER.warning("Calls with this credential will fail: %s", trouble)
     runtime.watch(files)
     return runtime
+
+
+def _salt(settings: Settings, opened: Opened, before: Runtime | None) -> bytes:
+    """What keys are digested with: a store that is shared has one for all who share it."""
+    if before is None:
+        return opened.salt or secrets.token_bytes(32)
+    upstreams = settings.upstreams.values()
+    ruled = (upstream.ruled(rule) for upstream in upstreams for rule in upstream.rules)
+    if any(said.idempotency is not None for said in (*upstreams, *ruled)):
+        # Calls that were made under the earlier one would not be known again.
+        return before.salt
+    return opened.salt or before.salt
+
+
+async def _opened(settings: Settings, metrics: Metrics, clock: MonotonicClock) -> Opened:
+    """The store, which nothing else needs to run."""
+    said = settings.cache
+    bounds = Bounds(max_bytes=said.max_bytes, max_entry_bytes=said.max_entry_bytes)
+    telling = Telling(evicted=metrics.evicted, failed=metrics.store_failed)
+    where = place(said.store)
+    match where:
+        case Memory():
+            return opening.memory(bounds, telling)
+        case Disk(path=path):
+            return await opening.disk(path, bounds, telling, clock)
+        case _:
+            assert_never(where)
 
 
 def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes) -> Route:

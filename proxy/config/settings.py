@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.config.addresses import Address, ListenAddress
 from proxy.config.credentials import FieldName, secrets_of
+from proxy.config.places import PLACES, known
 from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
 from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
@@ -30,15 +31,6 @@ def _one_worker(written: Any) -> Any:
     if str(written) != "1":
         raise ValueError("should be the number of workers; this version runs one: write 1")
     return 1
-
-
-def _memory_only(written: Any) -> Any:
-    if written != "memory://":
-        scheme = str(written).partition("://")[0]
-        known = scheme in {"disk", "redis", "rediss", "redis+cluster", "redis+sentinel"}
-        what = f"{scheme}:// is not in this version" if known else "is not a store that is known"
-        raise ValueError(f"{what}; it keeps the cache in memory: write memory://")
-    return written
 
 
 def _collector(written: str) -> str:
@@ -90,7 +82,7 @@ class ServerSettings(Section):
 class StoreSettings(Section):
     """The cache as a whole; what is cached, and for how long, stands with each upstream."""
 
-    store: Annotated[str, BeforeValidator(_memory_only), WithJsonSchema({"const": "memory://"})] = "memory://"
+    store: Annotated[str, BeforeValidator(known), WithJsonSchema({"pattern": PLACES})] = "memory://"
     max_bytes: Size = 256 * MIB
     max_entry_bytes: Size = 8 * MIB
     max_idempotency_bytes: Size = 64 * MIB

@@ -81,6 +81,7 @@ class Metrics:
         self._retries: Counter[tuple[str, str]] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._evictions: Counter[tuple[str]] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter({("success",): 0, ("failure",): 0})
         self._open: dict[int, Exchange] = {}
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
@@ -149,6 +150,10 @@ class Metrics:
     def reloaded(self, outcome: str) -> None:
         """The configuration was read again: `success`, or `failure` and nothing has changed."""
         self._reloads[outcome,] += 1
+
+    def store_failed(self, store: str, reason: str) -> None:
+        """A call to a store failed, and was a miss; both are words of short lists."""
+        self._count(self._failures, store, reason, _MOST_REASONS)
 
     def watch_store(self, name: str, usage: Callable[[], tuple[int, int]]) -> None:
         """`usage` answers (entries, bytes) whenever somebody scrapes."""
@@ -328,6 +333,12 @@ class Metrics:
             "Entries that the store let go, by why.",
             ("reason",),
             self._evictions.items(),
+        )
+        yield counter(
+            "leeward_cache_failures",
+            "Calls to the store that failed and were misses, by why.",
+            ("store", "reason"),
+            self._failures.items(),
         )
         yield counter(
             "leeward_config_reloads",

@@ -8,6 +8,7 @@ nothing runs any more.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import suppress
 from ssl import SSLContext
@@ -20,7 +21,9 @@ from proxy.server.connection import Connections
 from proxy.server.listening import bound, leave, listen
 from proxy.wiring import Runtime, build
 
+_LOGGER = logging.getLogger("leeward")
 QUIET = 0.25  # seconds without a request after which a draining process takes the calls to be over
+_LATE = 0.25  # seconds between two looks for a store that was not there
 LOOK = 0.05  # seconds between two looks at what is still running
 
 
@@ -39,6 +42,10 @@ class Serving:
         self._address = settings.server.listen
         self._made = False
         self._before: set[asyncio.Task[None]] = set()
+        self._one = asyncio.Lock()
+        self._late: asyncio.Task[None] | None = None
+        if runtime.opened.lasting and runtime.opened.salt is None:
+            self._late = loop.create_task(self._adopt(), name="late store")
 
     async def listen(self) -> str:
         """Makes the socket that the settings name; the address that it got. Raises ListenError."""
@@ -65,6 +72,10 @@ class Serving:
 
     async def change(self, settings: Settings) -> None:
         """Goes over to other settings. Raises CertificateError, and then nothing has changed."""
+        async with self._one:
+            await self._change(settings)
+
+    async def _change(self, settings: Settings) -> None:
         await asyncio.to_thread(_context, settings)
         earlier, runtime = self.app, self.runtime
         self.runtime = await build(settings, runtime)
@@ -78,6 +89,14 @@ class Serving:
         ending = asyncio.create_task(_ended(earlier, runtime), name="earlier configuration")
         self._before.add(ending)
         ending.add_done_callback(self._before.discard)
+
+    async def _adopt(self) -> None:
+        """A store that was not there at the start has come: its names are the ones to go by."""
+        while self.runtime.opened.salt is None:  # noqa: ASYNC110 - it comes from another process's doing
+            await asyncio.sleep(_LATE)
+        await self.change(self.settings)
+        if self.runtime.salt != self.runtime.opened.salt:
+            _LOGGER.warning("The store came late; what it has from others is found after a restart")
 
     def drain(self) -> None:
         """Connections are closed after their next answer."""
@@ -120,10 +139,12 @@ class Serving:
             await asyncio.to_thread(leave, self._address)
         self.connections.close(idle_only=False)
         self.app.tell()
-        for task in self._before:
+        ending = [*self._before] if self._late is None else [*self._before, self._late]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._before, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         await self.runtime.close()
+        await self.runtime.opened.close()
 
 
 async def _ended(app: ProxyApp, runtime: Runtime) -> None:

@@ -39,7 +39,11 @@ class Told:
         return self._serving.runtime.metrics.exposition(accept)
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
-        return not self._draining(), {"draining": self._draining()}
+        detail: dict[str, Any] = {"draining": self._draining()}
+        opened = self._serving.runtime.opened
+        if opened.lasting:
+            detail["cache"] = {"store": opened.name, "trouble": opened.trouble}
+        return not self._draining(), detail
 
     async def status(self) -> Mapping[str, Any]:
         runtime, cache = self._serving.runtime, self._serving.settings.cache
@@ -51,7 +55,7 @@ class Told:
             metrics=runtime.metrics,
             recent=runtime.recent,
             upstreams=self._routes(),
-            capacity={"memory": cache.max_bytes, "idempotency": cache.max_idempotency_bytes},
+            capacity={runtime.opened.name: cache.max_bytes, "idempotency": cache.max_idempotency_bytes},
         )
 
     async def requests(self, limit: int) -> list[dict[str, Any]]:
@@ -60,7 +64,7 @@ class Told:
 
     async def cache(self, what: Purge, limit: int) -> list[dict[str, Any]]:
         runtime = self._serving.runtime
-        found = await runtime.store.kept(self._known(what), limit)
+        found = await runtime.opened.store.kept(self._known(what), limit)
         now = runtime.clock.now()
         return [shown(kept, now, runtime.mask) for kept in found]
 

@@ -72,7 +72,7 @@ class DiskStore:
         self._boot = ""
         self._folder: Folder | None = None
         self._opening: asyncio.Future[None] | None = None
-        self._try_at = 0.0
+        self._tried = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="cache-reader")
         self._waiting = 0
@@ -91,23 +91,22 @@ class DiskStore:
         return self._health.trouble
 
     async def open(self) -> None:
-        self._try_at = time.monotonic() + _TRY_AGAIN
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._open())
-        await asyncio.wait([self._opening], timeout=_OPEN_WITHIN)
-        if self._opening is not None:
+        self._opening = asyncio.ensure_future(self._open_at_last())
+        first = asyncio.ensure_future(self._tried.wait())
+        await asyncio.wait([first], timeout=_OPEN_WITHIN)
+        if first.cancel():
             self._health.failed("unreachable", "it does not open in time")
 
     async def close(self) -> None:
         self._closed = True
-        if self._opening is not None:
+        if self._opening is not None and not self._opening.done():
             self._opening.cancel()
+            await asyncio.wait([self._opening])
         if self._folder is not None and self._uses:
             await self._write(lambda _change: 0, otherwise=0)
         folder, self._folder = self._folder, None
         if folder is not None:
             await self._leave(folder)
-        # What hangs in a disk is not waited for.
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
 
@@ -121,7 +120,7 @@ class DiskStore:
             self._later(lambda _change: 0)
 
     async def load(self, key: Key) -> Sequence[Entry]:
-        volume = self._volume()
+        volume = self._volume
         if volume is None:
             return ()
         try:
@@ -167,7 +166,7 @@ class DiskStore:
         return await self._drop(place, work)
 
     async def purge(self, what: Purge) -> int:
-        volume = self._volume()
+        volume = self._volume
         if volume is None:
             return 0
         volume.marks.drop(None, self._clock.now())
@@ -186,7 +185,7 @@ class DiskStore:
         return gone
 
     async def kept(self, what: Purge, limit: int) -> Sequence[Kept]:
-        volume = self._volume()
+        volume = self._volume
         if volume is None or limit <= 0:
             return []
         if self._uses:
@@ -207,29 +206,26 @@ class DiskStore:
 
     # Opening and leaving
 
+    @property
     def _volume(self) -> Volume | None:
-        """What is open; where nothing is, it is tried again now and then."""
-        if self._folder is not None:
-            return self._folder.volume
-        if self._opening is None and not self._closed and time.monotonic() >= self._try_at:
-            self._try_at = time.monotonic() + _TRY_AGAIN
-            self._opening = asyncio.ensure_future(self._open())
-        return None
+        return None if self._folder is None else self._folder.volume
 
-    async def _open(self) -> None:
+    async def _open_at_last(self) -> None:
+        while not await self._open():
+            self._tried.set()
+            await asyncio.sleep(_TRY_AGAIN)
+        self._tried.set()
+
+    async def _open(self) -> bool:
         try:
             loop = asyncio.get_running_loop()
             folder, boot = await loop.run_in_executor(self._writer, _enter, self._path, self._room)
         except (OSError, lmdb.Error, RuntimeError) as error:
             self._failed(error)
-            return
-        finally:
-            self._opening = None
-        if self._closed:
-            await self._leave(folder)
-            return
+            return False
         self._folder, self._boot = folder, boot
         self._health.worked()
+        return True
 
     async def _leave(self, folder: Folder) -> None:
         """Once nothing reads or writes any more."""
@@ -247,13 +243,13 @@ class DiskStore:
         self._health.failed(reason, str(error) or reason)
         folder = self._folder
         if reason == "damaged" and folder is not None:
-            self._folder, self._try_at = None, time.monotonic() + _TRY_AGAIN
-            self._go(self._damaged(folder))
+            self._folder = None
+            self._opening = asyncio.ensure_future(self._renew(folder))
 
-    async def _damaged(self, folder: Folder) -> int:
-        await asyncio.get_running_loop().run_in_executor(self._writer, folder.distrust)
-        await self._leave(folder)
-        return 0
+    async def _renew(self, damaged: Folder) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, damaged.distrust)
+        await self._leave(damaged)
+        await self._open_at_last()
 
     # Writing
 
@@ -271,7 +267,7 @@ class DiskStore:
             self._go(self._write(work, otherwise=0))
 
     async def _drop(self, place: bytes | None, work: Callable[[Change], int]) -> int:
-        volume = self._volume()
+        volume = self._volume
         if volume is None:
             return 0
         volume.marks.drop(place, self._clock.now())
@@ -282,7 +278,7 @@ class DiskStore:
 
     async def _write(self, work: Callable[[Change], T], *, otherwise: T) -> T:
         """What it returns, in a transaction and within a time; `otherwise` where that fails."""
-        volume = self._volume()
+        volume = self._volume
         if volume is None:
             return otherwise
         loop = asyncio.get_running_loop()

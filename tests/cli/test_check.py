@@ -94,17 +94,10 @@ BROKEN = [
     ),
     (
         "what this version does not have",
-        LEAST + "    preset: github\nserver: {workers: auto}\ncache: {store: 'redis://h:6379/0'}\n",
+        LEAST + "server: {workers: auto}\ncache: {store: 'redis://h:6379/0'}\n",
         [
-            (
-                "4: upstreams.a.preset: presets are not in this version; "
-                "remove the key and write base_url and auth"
-            ),
-            "5: server.workers: auto is not in this version, which runs one worker; write 1",
-            (
-                "6: cache.store: redis:// is not in this version; "
-                "it keeps the cache in memory: write memory://"
-            ),
+            "4: server.workers: auto is not in this version, which runs one worker; write 1",
+            "5: cache.store: redis:// is not in this version; write memory:// or disk:///var/cache/leeward",
         ],
     ),
     (

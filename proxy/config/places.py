@@ -1,0 +1,57 @@
+"""Where is the cache kept? `cache.store` as it is written, and what each form means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FOLDER = "disk:///var/cache/leeward"
+PLACES = "^(memory://|disk:///.+)$"  # for editors
+PLACES = "^(memory://|disk:///.+)$"  # for editors
+_LATER = {"redis", "rediss", "redis+cluster", "redis+sentinel"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """In this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """In a folder of this machine."""
+
+    path: Path
+
+
+Place = Memory | Disk
+
+
+def place(written: str) -> Place:
+    """`memory://` or `disk:///folder`. Raises ValueError."""
+    scheme, mark, rest = written.partition("://")
+    if written == "memory://":
+        return Memory()
+    if scheme == "memory" or written == "memory":
+        raise ValueError("memory has no address; write memory://")
+    if scheme in _LATER:
+        raise ValueError(f"{scheme}:// is not in this version; write memory:// or {_FOLDER}")
+    if scheme == "disk" and mark:
+        return Disk(path=_folder(rest))
+    if scheme == "file" or written.startswith(("/", "./", "~", "disk:")):
+        raise ValueError(f"a folder is written with disk:// before its absolute path; write {_FOLDER}")
+    raise ValueError(f"is not a store that is known; write memory:// or {_FOLDER}")
+
+
+def known(written: Any) -> Any:
+    """For pydantic: what is written, where it is a place. Raises ValueError."""
+    place(str(written))
+    return written
+
+
+def _folder(path: str) -> Path:
+    if not path.startswith("/"):
+        raise ValueError(f"disk:// takes an absolute path, with three slashes in all; write {_FOLDER}")
+    if not path.strip("/") or "\0" in path or ".." in path.split("/"):
+        raise ValueError(f"disk:// takes a folder of its own; write {_FOLDER}")
+    return Path(path)
