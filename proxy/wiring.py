@@ -29,7 +29,7 @@ from proxy.config.settings import Settings
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.ports import Injector, Observer
-from proxy.core.routing import Match, Route, Table
+from proxy.core.routing import Match, Origin, Route, Table
 from proxy.gateway import explanation
 from proxy.gateway.caching import Caching
 from proxy.gateway.pipeline import Pipeline
@@ -44,6 +44,7 @@ from proxy.stores import opening
 from proxy.stores.opening import Bounds, Opened, Telling
 from proxy.stores.receipts import MemoryReceipts
 from proxy.upstream.attempts import Attempts
+from proxy.upstream.checks import Checks
 from proxy.upstream.session import Session
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Runtime:
     session: Session
     refresh: Refresh
     resilience: Resilience
+    checks: Checks
     traces: Traces | None
     mask: Callable[[str], str]
     masks: deque[Callable[[str], str]]  # this configuration's and those before it
@@ -98,6 +100,7 @@ class Runtime:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
+        await self.checks.close()
         await self.refresh.drain(grace)
         await self.session.close()
         if self.traces is not None:
@@ -165,7 +168,8 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         restraint=resilience,
     )
     metrics.watch_budgets(upstream.budgets)
-    metrics.watch_circuits(resilience.circuits)
+    metrics.watch_circuits(resilience.endpoints.circuits)
+    metrics.watch_endpoints(resilience.endpoints.up)
     metrics.watch_quotas(resilience.quotas)
     caching = Caching(
         store=store,
@@ -195,6 +199,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         session=session,
         refresh=refresh,
         resilience=resilience,
+        checks=Checks(session, routes, _heard(resilience)),
         explain=explain,
         traces=traces,
         mask=mask,
@@ -206,6 +211,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
     for trouble in await asyncio.to_thread(_missing, settings):
         _LOGGER.warning("Calls with this credential will fail: %s", trouble)
     runtime.watch(files)
+    runtime.checks.start()
     return runtime
 
 
@@ -256,6 +262,8 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
             forwarded=said.forwarded,
             timeouts=said.timeout.timeouts(),
             retry=said.retry.policy(),
+            balance=said.balance,
+            check=None if said.health_check is None else said.health_check.policy(),
             breaker=None if said.circuit_breaker is None else said.circuit_breaker.policy(),
             rate=None if said.rate_limit is None else said.rate_limit.policy(),
             pacing=None if said.pacing is None else said.pacing.policy(),
@@ -272,6 +280,16 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
 
     rules = tuple((rule.match.match(), built(upstream.ruled(rule))) for rule in upstream.rules)
     return built(upstream, rules)
+
+
+def _heard(resilience: Resilience) -> Callable[[Route, Origin, bool], None]:
+    """What is done with the outcome of a health check."""
+
+    def heard(route: Route, origin: Origin, well: bool) -> None:  # noqa: FBT001 - a callback's
+        if resilience.endpoints.checked(route, origin, well=well):
+            _LOGGER.warning("%s: %s is %s", route.name, origin.url, "well again" if well else "ill")
+
+    return heard
 
 
 def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[[str], str]:

@@ -16,6 +16,7 @@ _WANTED = "127.0.0.1:8080, '[::1]:8080' or unix:/run/leeward.sock"
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+", re.ASCII)
 _HIGHEST_PORT = 65535
+MOST_ENDPOINTS = 8  # each is a series of a metric
 _LONGEST_SOCKET_PATH = 103  # bytes, the least of the systems' sun_path without its NUL
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*", re.ASCII)
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
@@ -142,6 +143,8 @@ def origins(written: Any) -> tuple[Origin, ...]:
     if not several:
         raise ValueError("is an empty list; write at least one URL such as https://api.example.com")
     found = tuple(origin(one) for one in several)
+    if len(found) > MOST_ENDPOINTS:
+        raise ValueError(f"names {len(found)} URLs; {MOST_ENDPOINTS} is the most")
     if len(set(found)) != len(found):
         raise ValueError("names the same URL twice; list each once")
     return found
@@ -192,7 +195,9 @@ BaseUrls = Annotated[
     tuple[Origin, ...],
     PlainValidator(origins),
     PlainSerializer(lambda found: [one.url for one in found], return_type=list[str]),
-    WithJsonSchema({"anyOf": [_URL, {"type": "array", "items": _URL, "minItems": 1, "uniqueItems": True}]}),
+    WithJsonSchema(
+        {"anyOf": [_URL, {"type": "array", "items": _URL, "minItems": 1, "maxItems": 8, "uniqueItems": True}]}
+    ),
 ]
 Prefix = Annotated[
     str,

@@ -18,13 +18,8 @@ def _given(value: Any) -> bool:
     return value is not None
 
 
-def _several(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 1
-
-
 # The end of a key within an upstream, `defaults` or a rule, and which values of it do nothing yet.
 _OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
-    ("base_url",): _several,
     ("probe",): _given,
 }
 

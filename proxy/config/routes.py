@@ -20,6 +20,7 @@ from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
 from proxy.core.caching.tags import FIELDS
 from proxy.core.resilience.breaker import BreakerPolicy
 from proxy.core.resilience.budget import BudgetPolicy
+from proxy.core.resilience.endpoints import Balance, CheckPolicy
 from proxy.core.resilience.limit import RatePolicy
 from proxy.core.resilience.queue import QueuePolicy
 from proxy.core.resilience.quota import PacePolicy
@@ -151,6 +152,25 @@ class BreakerSettings(Section):
             min_requests=self.min_requests,
             window=self.window,
             open_for=self.open_for,
+        )
+
+
+class HealthCheckSettings(Section):
+    """Each `base_url` is asked for `path`, without a credential; an answer below 400 is well."""
+
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$")]
+    interval: Wait = 10.0
+    timeout: Wait = 2.0
+    unhealthy_after: Annotated[int, Field(ge=1)] = 3
+    healthy_after: Annotated[int, Field(ge=1)] = 2
+
+    def policy(self) -> CheckPolicy:
+        return CheckPolicy(
+            path=self.path,
+            interval=self.interval,
+            timeout=self.timeout,
+            unhealthy_after=self.unhealthy_after,
+            healthy_after=self.healthy_after,
         )
 
 
@@ -286,6 +306,8 @@ class UpstreamDefaults(Section):
     forwarded: bool = False
     timeout: TimeoutSettings = TimeoutSettings()
     retry: RetrySettings = RetrySettings()
+    balance: Balance = Balance.IN_ORDER
+    health_check: HealthCheckSettings | None = None
     circuit_breaker: BreakerSettings | None = BreakerSettings()
     rate_limit: RateLimitSettings | None = None
     pacing: PacingSettings | None = PacingSettings()

@@ -30,9 +30,10 @@ class Verdict(StrEnum):
 class Attempt:
     """One request sent upstream, or tried to be. Times in seconds, `started` on the monotonic clock.
 
-    `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect` or
-    `protocol`. `reason` says why it was or was not repeated, `wait` for how long was waited then. `span` is
-    its place in the exchange's trace, and `url` where it went, without query; both only where there is one.
+    `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect` or `protocol`; ""
+    while it is under way. `reason` says why it was or was not repeated, `wait` for how long was waited
+    then. `endpoint` is the base URL that it went to. `span` is its place in the exchange's trace, and `url`
+    where it went, without query; both only where there is one.
     """
 
     started: float
@@ -43,6 +44,15 @@ class Attempt:
     wait: float | None = None
     span: int = 0
     url: str = ""
+    endpoint: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether its endpoint failed, or has not answered yet."""
+        return self.outcome not in _ALIVE
+
+
+_ALIVE = frozenset({"1xx", "2xx", "3xx", "4xx"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.core.message import Request, Response
     from proxy.core.reason import Reason
     from proxy.core.resilience.receipt import Receipt
-    from proxy.core.routing import Route
+    from proxy.core.routing import Origin, Route
 
 
 class Clock(Protocol):
@@ -175,6 +175,10 @@ class Upstream(Protocol):
 class Permit(Protocol):
     """One attempt that was let go. One of the two ends it; what is called after that does nothing."""
 
+    @property
+    def origin(self) -> Origin:
+        """The endpoint that it goes to."""
+
     def answered(self, response: Response) -> Response:
         """The head is here; the response to hand on in its place."""
 
@@ -193,6 +197,9 @@ class Restraint(Protocol):
 
     def refusal(self, request: Request, route: Route, *, remaining: float) -> Reason | None:
         """Why no attempt could go within so many seconds, None where one may. Changes nothing."""
+
+    def elsewhere(self, route: Route, exchange: Exchange) -> bool:
+        """Whether the next attempt would go to another endpoint than the last. Changes nothing."""
 
 
 class Observer(Protocol):

@@ -20,6 +20,7 @@ from proxy.core.failure import BadRequestError, NoRouteError
 from proxy.core.message import Request
 from proxy.core.ports import Injector
 from proxy.core.resilience.breaker import BreakerPolicy
+from proxy.core.resilience.endpoints import Balance, CheckPolicy
 from proxy.core.resilience.limit import RatePolicy
 from proxy.core.resilience.queue import QueuePolicy
 from proxy.core.resilience.quota import PacePolicy
@@ -93,6 +94,8 @@ class Route:
     forwarded: bool = False
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    balance: Balance = Balance.IN_ORDER
+    check: CheckPolicy | None = None
     breaker: BreakerPolicy | None = None
     rate: RatePolicy | None = None
     pacing: PacePolicy | None = None

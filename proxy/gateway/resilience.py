@@ -24,12 +24,12 @@ from proxy.core.failure import (
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.ports import Clock
 from proxy.core.reason import Reason
-from proxy.core.resilience import breaker, limit, queue, wait
-from proxy.core.resilience.breaker import Circuit, Closed, HalfOpen, Open
+from proxy.core.resilience import limit, queue, wait
 from proxy.core.resilience.limit import Turns
 from proxy.core.resilience.passage import Go, Refuse, Wait
 from proxy.core.resilience.queue import Priority
-from proxy.core.routing import Route
+from proxy.core.routing import Origin, Route
+from proxy.gateway.endpoints import Endpoints
 from proxy.gateway.gates import Gates, Scope
 from proxy.gateway.places import Places
 from proxy.gateway.quotas import Quotas
@@ -37,7 +37,6 @@ from proxy.gateway.tail import Tail
 
 _TOO_MANY = 429
 _OVERLOADED = frozenset({429, 503, 529})
-_STATES = {Closed: 0, HalfOpen: 1, Open: 2}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,9 +68,9 @@ class Resilience:
 
     def __init__(self, *, clock: Clock, secret: bytes) -> None:
         self._clock = clock
+        self.endpoints = Endpoints(clock)
         self._gates = Gates(clock)
         self._quotas = Quotas(clock=clock, secret=secret)
-        self._circuits: dict[str, Circuit] = {}
         self._turns: dict[str, Turns] = {}
         self._places: dict[str, Places] = {}
         # The order in which they are asked: what needs no waiting first, a place last, for it is scarce.
@@ -99,7 +98,7 @@ class Resilience:
 
     def refusal(self, request: Request, route: Route, *, remaining: float) -> Reason | None:
         """Why no attempt could go within so many seconds, None where one may. Changes nothing."""
-        if self._rest(route) is not None:
+        if self.endpoints.rest(route) is not None:
             return Reason.CIRCUIT_OPEN
         if self._gates:
             scope = self._quotas.scope(request, route)
@@ -108,12 +107,23 @@ class Resilience:
                 return Reason.HOLD_OFF
         return None
 
+    def elsewhere(self, route: Route, exchange: Exchange) -> bool:
+        """Whether the next attempt would go to another endpoint than the last."""
+        if len(route.origins) == 1 or not exchange.attempts:
+            return False
+        origin = self.endpoints.next(route, exchange)
+        return origin is not None and origin.url != exchange.attempts[-1].endpoint
+
     def _open(self, knock: _Knock) -> bool:
         """Whether it may go without asking further; then it has its place."""
+        return not self._quotas.knows(knock.scope) and self._clear(knock)
+
+    def _clear(self, knock: _Knock) -> bool:
+        """Whether nothing but a quota could be in the way; then it has its place."""
         route = knock.route
-        if self._gates or route.rate is not None or self._quotas.knows(knock.scope):
+        if self._gates or route.rate is not None:
             return False
-        if self._rest(route) is not None:
+        if self.endpoints.rest(route) is not None:
             return False
         if route.concurrency is None:
             return True
@@ -125,7 +135,7 @@ class Resilience:
 
     async def _waited(self, knock: _Knock) -> bool:
         """Whether anything was waited for: then all is to be asked again."""
-        rest = self._rest(knock.route)
+        rest = self.endpoints.rest(knock.route)
         if rest is not None:
             raise CircuitOpenError(
                 "The upstream failed too often; it is asked again when retry_after is over.",
@@ -135,14 +145,6 @@ class Resilience:
             if await step(knock):
                 return True
         return False
-
-    def _rest(self, route: Route) -> float | None:
-        """Seconds for which the upstream is left alone; None where it is not."""
-        circuit = self._circuits.get(route.name)
-        if route.breaker is None or circuit is None or isinstance(circuit, Closed):
-            return None
-        passage = breaker.permit(route.breaker, circuit, self._clock.now())[0]
-        return passage.seconds if isinstance(passage, Refuse) else None
 
     async def _hold_off(self, knock: _Knock) -> bool:
         passage = self._gates.look(knock.scope)
@@ -240,27 +242,16 @@ class Resilience:
         """Without a pause since the look: what let it go then lets it go now."""
         route, now = knock.route, self._clock.now()
         gate = self._gates.enter(knock.scope)
-        circuit_era = 0
-        if route.breaker is not None:
-            circuit = self._circuits.get(route.name, Closed())
-            passage, self._circuits[route.name] = breaker.permit(route.breaker, circuit, now)
-            circuit_era = passage.era if isinstance(passage, Go) else circuit_era
+        origin, circuit_era = self.endpoints.enter(route, knock.exchange)
         gate_era = gate.era if isinstance(gate, Go) else 0
-        return Permit(self, knock, circuit_era=circuit_era, gate_era=gate_era, began=now)
+        return Permit(self, knock, origin, circuit_era=circuit_era, gate_era=gate_era, began=now)
 
     # After it
 
     def told(self, permit: Permit, cause: APIError | int | None, headers: Headers | None = None) -> None:
         """What the end of an attempt says; None = its caller left."""
         now, route = self._clock.now(), permit.route
-        if route.breaker is not None:
-            self._circuits[route.name] = breaker.report(
-                route.breaker,
-                self._circuits[route.name],
-                breaker.news(cause),
-                now,
-                era=permit.circuit_era,
-            )
+        self.endpoints.told(route, permit.origin, permit.circuit_era, cause)
         limited = cause == _TOO_MANY
         if headers is not None:
             scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited)
@@ -276,10 +267,6 @@ class Resilience:
 
     # What is shown
 
-    def circuits(self) -> Mapping[str, int]:
-        """By upstream: 0 closed, 1 half open, 2 open."""
-        return {name: _STATES[type(circuit)] for name, circuit in self._circuits.items()}
-
     def quotas(self) -> Mapping[tuple[str, str], float]:
         """By upstream and bucket: what is left by the upstream's own figures."""
         return self._quotas.remaining()
@@ -288,12 +275,31 @@ class Resilience:
 class Permit:
     """One attempt that was let go."""
 
-    __slots__ = ("_ended", "_owner", "began", "circuit_era", "gate_era", "path", "place", "route", "scope")
+    __slots__ = (
+        "_ended",
+        "_owner",
+        "began",
+        "circuit_era",
+        "gate_era",
+        "origin",
+        "path",
+        "place",
+        "route",
+        "scope",
+    )
 
     def __init__(
-        self, owner: Resilience, knock: _Knock, *, circuit_era: int, gate_era: int, began: float
+        self,
+        owner: Resilience,
+        knock: _Knock,
+        origin: Origin,
+        *,
+        circuit_era: int,
+        gate_era: int,
+        began: float,
     ) -> None:
         self._owner = owner
+        self.origin = origin
         self._ended = False
         self.scope = knock.scope
         self.route = knock.route

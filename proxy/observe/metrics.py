@@ -88,6 +88,7 @@ class Metrics:
         self._budgets: Callable[[], Mapping[str, float]] = dict
         self._circuits: Callable[[], Mapping[str, int]] = dict
         self._quotas: Callable[[], Mapping[tuple[str, str], float]] = dict
+        self._endpoints: Callable[[], Mapping[tuple[str, str], bool]] = dict
         self._held: dict[tuple[str, str], float] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -166,6 +167,10 @@ class Metrics:
     def watch_circuits(self, states: Callable[[], Mapping[str, int]]) -> None:
         """`states` answers 0 closed, 1 half open, 2 open by upstream."""
         self._circuits = states
+
+    def watch_endpoints(self, up: Callable[[], Mapping[tuple[str, str], bool]]) -> None:
+        """`up` answers by upstream and authority."""
+        self._endpoints = up
 
     def watch_quotas(self, remaining: Callable[[], Mapping[tuple[str, str], float]]) -> None:
         """`remaining` answers by upstream and bucket; a bucket is the upstream's word."""
@@ -277,6 +282,12 @@ class Metrics:
             "0 closed, 1 half open, 2 open.",
             ("upstream",),
             (((name,), circuits.get(name, 0)) for name in dict.fromkeys((*self._upstreams, *circuits))),
+        )
+        yield gauge(
+            "leeward_endpoint_up",
+            "1 for a base URL that would be asked now, 0 for one that is given a rest or found ill.",
+            ("upstream", "endpoint"),
+            ((labels, int(well)) for labels, well in self._endpoints().items()),
         )
         yield gauge(
             "leeward_upstream_quota_remaining",

@@ -76,6 +76,7 @@ class Recent:
 
 def _tried(attempt: Attempt) -> dict[str, Any]:
     return {
+        "endpoint": attempt.endpoint,
         "outcome": attempt.outcome,
         "status": attempt.status,
         "ms": round(attempt.seconds * 1000, 3),

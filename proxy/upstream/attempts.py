@@ -222,7 +222,8 @@ class _Trial(RetryOptionsBase):
 
     async def _attempt(self, method: str, number: int, permit: Permit | None) -> _Answer:
         route, clock = self._route, self._owner.clock
-        attempt = Attempt(started=0.0)
+        origin = route.origins[0] if permit is None else permit.origin
+        attempt = Attempt(started=0.0, endpoint=origin.url)
         request = await route.injector.inject(self._traced(attempt))
         attempt.started = clock.now()
         remaining = self._deadline - attempt.started
@@ -231,7 +232,7 @@ class _Trial(RetryOptionsBase):
         call = Call(
             request=request,
             body=self._body,
-            origin=route.origins[0],
+            origin=origin,
             timeouts=route.timeouts,
             remaining=remaining,
             tls=route.name,
@@ -273,7 +274,7 @@ class _Trial(RetryOptionsBase):
         if trace is None:
             return request
         attempt.span = int.from_bytes(os.urandom(8)) or 1
-        attempt.url = self._route.origins[0].url + request.path
+        attempt.url = attempt.endpoint + request.path
         return replace(request, headers=within(request.headers, trace, attempt.span))
 
     def _again(
@@ -294,6 +295,7 @@ class _Trial(RetryOptionsBase):
             remaining=self._deadline - now,
             chance=owner.chance(),
             wall=owner.clock.wall(),
+            elsewhere=owner.restraint is not None and owner.restraint.elsewhere(route, self._exchange),
         )
         if isinstance(decision, Again):
             refusal = self._refusal(self._deadline - now)

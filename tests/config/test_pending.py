@@ -10,7 +10,6 @@ from proxy.config.pending import pending
 @pytest.mark.parametrize(
     ("said", "key"),
     [
-        ({"base_url": ["https://a", "https://b"]}, ("base_url",)),
         ({"probe": {}}, ("probe",)),
     ],
 )
@@ -29,7 +28,7 @@ def test_what_is_not_in_force_is_found_wherever_it_may_stand(
     [
         {},
         {"base_url": "https://a"},
-        {"base_url": ["https://a"]},
+        {"base_url": ["https://a", "https://b"], "balance": "round_robin", "health_check": {"path": "/"}},
         {"retry": {"budget": {"ratio": 0.1}, "idempotency_key": "Idempotency-Key"}},
         {"circuit_breaker": {}, "rate_limit": {"requests": 1}, "concurrency": {"max": 1}, "pacing": {}},
         {"cache": {"stale_while_revalidate": "1s", "stale_if_error": "1s", "methods": ["get", "post"]}},

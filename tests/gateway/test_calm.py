@@ -53,7 +53,7 @@ def test_a_recovered_upstream_is_used_again() -> None:
         )
         await crowd.storm(10, 10.0, 8.0)
         assert crowd.counted()[200] >= 0.45 * len(crowd.told)
-        assert crowd.resilience.circuits() == {"api": 0}
+        assert crowd.resilience.endpoints.circuits() == {"api": 0}
 
     lived(life())
 

@@ -53,7 +53,7 @@ def test_an_open_circuit_refuses_and_says_until_when() -> None:
         policy = BreakerPolicy(min_requests=2, open_for=10.0)
         crowd = Crowd(scripted(answer(500), ConnectError()), route(retry=ONCE, breaker=policy))
         assert [(await crowd.ask()).what for _ in range(2)] == [500, "connect_failed"]
-        assert crowd.resilience.circuits() == {"api": 2}
+        assert crowd.resilience.endpoints.circuits() == {"api": 2}
         await asyncio.sleep(4)
         told = await crowd.ask()
         assert isinstance(told.failure, CircuitOpenError)
@@ -63,7 +63,7 @@ def test_an_open_circuit_refuses_and_says_until_when() -> None:
         await asyncio.sleep(6)
         probe, other = await asyncio.gather(crowd.ask(), crowd.ask())
         assert (probe.what, other.what) == (200, "circuit_open")
-        assert crowd.resilience.circuits() == {"api": 0}
+        assert crowd.resilience.endpoints.circuits() == {"api": 0}
 
     lived(life())
 
@@ -90,7 +90,7 @@ def test_a_callers_mistakes_and_leaving_do_not_open_it() -> None:
             await asyncio.sleep(0.5)
             leaving.cancel()
             await asyncio.wait([leaving])
-        assert crowd.resilience.circuits() == {"api": 0}
+        assert crowd.resilience.endpoints.circuits() == {"api": 0}
 
     lived(life())
 

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_metrics
 
+from proxy.config.addresses import MOST_ENDPOINTS
 from proxy.core.exchange import Attempt, Held, Verdict
 from proxy.core.failure import RateLimitError
 from proxy.core.reason import Reason
@@ -226,8 +227,16 @@ def test_every_failure_code_together_stays_within_the_bound() -> None:
         for outcome in ("1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol", "what"):
             made.attempts[-1].outcome = outcome
             metrics.attempted(made, made.attempts[-1])
+    metrics.watch_endpoints(lambda: {("github", str(n)): True for n in range(MOST_ENDPOINTS)})
     ours = [name for name, labels in scraped(metrics) if ("upstream", "github") in labels]
     assert len(ours) <= SERIES_A_ROUTE, Counter(ours)
+
+
+def test_each_endpoint_is_shown_up_or_not() -> None:
+    metrics = Metrics("1", ["api"])
+    metrics.watch_endpoints(lambda: {("api", "a.example"): True, ("api", "b.example:81"): False})
+    assert value(metrics, "leeward_endpoint_up", upstream="api", endpoint="a.example") == 1
+    assert value(metrics, "leeward_endpoint_up", upstream="api", endpoint="b.example:81") == 0
 
 
 def test_no_label_holds_a_callers_string() -> None:

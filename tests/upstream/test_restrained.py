@@ -11,8 +11,9 @@ from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, CircuitOpenError, CredentialError
 from proxy.core.message import Request, Response
 from proxy.core.reason import Reason
+from proxy.core.routing import Origin as Base
 from proxy.core.routing import Route
-from tests.origin import Gate
+from tests.origin import Gate, closed_port
 from tests.upstream.conftest import OK, Way
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno"
@@ -26,15 +27,26 @@ class Doorkeeper:
         self.fails = fails
         self.seen: list[str] = []
         self.deadlines: list[float] = []
+        self.base: Base | None = None
 
     async def admit(
         self, request: Request, route: Route, exchange: Exchange, *, deadline: float
     ) -> Doorkeeper:
         self.seen.append("in")
+        self.base = self.base or route.origins[0]
         self.deadlines.append(deadline - time.monotonic())
         if self.fails is not None:
             raise self.fails
         return self
+
+    @property
+    def origin(self) -> Base:
+        assert self.base is not None
+        return self.base
+
+    def elsewhere(self, route: Route, exchange: Exchange) -> bool:
+        self.base = route.origins[-1]
+        return len(route.origins) > 1
 
     def answered(self, response: Response) -> Response:
         self.seen.append(str(response.status))
@@ -99,3 +111,13 @@ async def test_the_callers_own_deadline_shortens_the_total(way: Way) -> None:
     short, long = door.deadlines
     assert 2 < short <= 2.5
     assert 55 < long <= 60
+
+
+async def test_a_retry_goes_where_the_permit_says_and_at_once_where_nothing_was_sent(way: Way) -> None:
+    way.attempts.restraint = Doorkeeper()
+    dead = Base(scheme="http", host="127.0.0.1", port=closed_port())
+    way.origin.on("/x").raw(OK)
+    got = await way.ask("POST", body=b"pay", origins=(dead, way.route.origins[0]))
+    assert (got.status, got.told) == (200, [("connect", "connect"), ("2xx", None)])
+    first, second = got.exchange.attempts
+    assert (first.wait, first.endpoint, second.endpoint) == (0.0, dead.url, way.origin.url)

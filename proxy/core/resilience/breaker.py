@@ -1,9 +1,10 @@
-"""Is the upstream given a rest?
+"""Is an upstream given a rest?
 
 The law: calls pass while the circuit is closed; when of enough calls in the window too many failed by
 the upstream's fault, it opens, and for a while none passes. Then, half open, one call at a time tries:
 its success closes the circuit, its failure opens it anew, and one that says nothing (its caller left)
 lets the next one try. The transitions are a table. A caller's own mistake, 4xx, is a sign of life.
+Each endpoint of an upstream has its own circuit.
 """
 
 from __future__ import annotations
@@ -38,15 +39,21 @@ class News(StrEnum):
 
     ALIVE = "alive"
     FAULT = "fault"
+    GONE = "gone"  # no connection could be had, and another endpoint may be asked instead
     NOTHING = "nothing"
 
 
-def news(cause: APIError | int | None) -> News:
-    """Of a status or a failure; None = the caller left before either."""
+def news(cause: APIError | int | None, *, elsewhere: bool = False) -> News:
+    """Of a status or a failure; None = the caller left before either.
+
+    `elsewhere`: another endpoint of the upstream may be asked.
+    """
     match cause:
         case int() as status:
             fault = status >= _FIRST_SERVER_FAILURE and status != _NOT_IMPLEMENTED
             return News.FAULT if fault else News.ALIVE
+        case ConnectError(sent=False) if elsewhere:
+            return News.GONE
         case APIError():
             return News.FAULT if isinstance(cause, _FAULTS) else News.NOTHING
         case None:
@@ -147,12 +154,15 @@ _Transition = Callable[[BreakerPolicy, Circuit, News, float], Circuit]
 _TABLE: dict[tuple[type[Circuit], News], _Transition] = {
     (Closed, News.ALIVE): _counted,
     (Closed, News.FAULT): _counted,
+    (Closed, News.GONE): _opened,
     (Closed, News.NOTHING): _same,
     # Nothing is permitted in an open circuit's era: whatever is told there is old.
     (Open, News.ALIVE): _same,
     (Open, News.FAULT): _same,
+    (Open, News.GONE): _same,
     (Open, News.NOTHING): _same,
     (HalfOpen, News.ALIVE): _closed,
     (HalfOpen, News.FAULT): _opened,
+    (HalfOpen, News.GONE): _opened,
     (HalfOpen, News.NOTHING): _free,
 }

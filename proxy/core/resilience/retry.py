@@ -14,7 +14,7 @@ from proxy.core.message import Headers
 from proxy.core.reason import Reason
 from proxy.core.resilience import repetition
 from proxy.core.resilience.budget import BudgetPolicy
-from proxy.core.resilience.repetition import Leave, Said
+from proxy.core.resilience.repetition import Ended, Leave, Said
 from proxy.core.resilience.wait import backoff, spread, told
 
 
@@ -78,12 +78,14 @@ def decide(
     chance: float,
     wall: float,
     verdict: Said = Said.NOTHING,
+    elsewhere: bool = False,
 ) -> Again | Stop:
     """What follows attempt number `attempt` (from 1) that ended in a failure or a status.
 
     `replayable`: the body can be sent from its first byte. `keyed`: the request carries the field that
     `policy.idempotency_key` names. `remaining`: seconds left of the total. `chance`: in [0, 1).
-    `verdict`: what a preset reads out of the answer.
+    `verdict`: what a preset reads out of the answer. `elsewhere`: the next attempt goes to another endpoint,
+    for which a time that this one names says nothing, unless it limits the credential.
     """
     asked = told(headers, wall, limited=cause == _TOO_MANY)
     match cause:
@@ -100,7 +102,9 @@ def decide(
         return Stop(reason=Reason.ATTEMPTS_USED)
     if not replayable:
         return Stop(reason=Reason.BODY_NOT_REPLAYABLE)
-    if asked is not None:
+    if elsewhere and ended is Ended.UNREACHED:
+        after = 0.0
+    elif asked is not None and not (elsewhere and cause != _TOO_MANY):
         if asked > policy.max_retry_after:
             return Stop(reason=Reason.RETRY_AFTER_TOO_LONG)
         after = spread(asked, chance)

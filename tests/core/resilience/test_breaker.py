@@ -40,7 +40,7 @@ def after(*told: News, at: float = 100.0, circuit: Circuit | None = None) -> Cir
     return state
 
 
-GOOD, BAD, NONE = News.ALIVE, News.FAULT, News.NOTHING
+GOOD, BAD, GONE, NONE = News.ALIVE, News.FAULT, News.GONE, News.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,13 @@ def test_what_an_end_says(cause: APIError | int | None, expected: News) -> None:
     assert news(cause) is expected
 
 
+def test_where_another_endpoint_may_be_asked_one_that_cannot_be_reached_is_gone() -> None:
+    assert news(ConnectError(), elsewhere=True) is GONE
+    assert news(ConnectError(sent=True), elsewhere=True) is BAD
+    assert news(502, elsewhere=True) is BAD
+    assert news(None, elsewhere=True) is NONE
+
+
 @pytest.mark.parametrize(
     ("name", "told", "expected"),
     [
@@ -80,6 +87,7 @@ def test_what_an_end_says(cause: APIError | int | None, expected: News) -> None:
         ("only a fault opens", [BAD, BAD, BAD, GOOD], Closed),
         ("who left says nothing", [BAD, BAD, BAD, NONE, NONE], Closed),
         ("all well", [GOOD] * 100, Closed),
+        ("gone", [*[GOOD] * 100, GONE], Open),
     ],
 )
 def test_when_it_opens(name: str, told: list[News], expected: type[Circuit]) -> None:
@@ -95,9 +103,11 @@ HALF = HalfOpen(era=2, probing=105.0)
     [
         (OPEN, GOOD, OPEN),
         (OPEN, BAD, OPEN),
+        (OPEN, GONE, OPEN),
         (OPEN, NONE, OPEN),
         (HALF, GOOD, Closed(era=3)),
         (HALF, BAD, Open(era=3, until=111.0)),
+        (HALF, GONE, Open(era=3, until=111.0)),
         (HALF, NONE, HalfOpen(era=2)),
     ],
 )
@@ -163,7 +173,7 @@ class Model(RuleBasedStateMachine):
         if isinstance(passage, Go):
             self.out.append(passage.era)
 
-    @rule(told=st.sampled_from([GOOD, BAD, BAD, NONE]), which=st.integers(0, 100))
+    @rule(told=st.sampled_from([GOOD, BAD, BAD, GONE, NONE]), which=st.integers(0, 100))
     def end(self, told: News, which: int) -> None:
         if not self.out:
             return
@@ -175,8 +185,8 @@ class Model(RuleBasedStateMachine):
             return
         if isinstance(before, HalfOpen):
             self.told.clear()
-            self.until = self.now + POLICY.open_for if told is BAD else None
-            assert isinstance(self.circuit, {GOOD: Closed, BAD: Open, NONE: HalfOpen}[told])
+            self.until = self.now + POLICY.open_for if told in {BAD, GONE} else None
+            assert isinstance(self.circuit, {GOOD: Closed, BAD: Open, GONE: Open, NONE: HalfOpen}[told])
             return
         if told is NONE:
             assert self.circuit is before
@@ -185,7 +195,9 @@ class Model(RuleBasedStateMachine):
         self.told.append((slot, told))
         recent = [what for when, what in self.told if when > slot - 10]
         faults = recent.count(BAD)
-        opens = told is BAD and len(recent) >= POLICY.min_requests and faults * 2 >= len(recent)
+        opens = told is GONE or (
+            told is BAD and len(recent) >= POLICY.min_requests and faults * 2 >= len(recent)
+        )
         assert isinstance(self.circuit, Open) == opens
         if opens:
             self.told.clear()

@@ -193,3 +193,22 @@ def test_laws(
         # Nothing that may have had an effect, unless the upstream says that it had none.
         unprocessed = cause is UNSENT or cause == 429 or (cause == 503 and told is not None)
         assert unprocessed or verdict == "true"
+
+
+@pytest.mark.parametrize(
+    ("cause", "pairs", "after"),
+    [
+        (UNSENT, (), 0.0),
+        (DROPPED, (), 0.1),
+        (500, (), 0.1),
+        (503, (("Retry-After", "9"),), 0.1),
+        (503, (("Retry-After", "900"),), 0.1),
+        (429, (("Retry-After", "2"),), 2.1),
+    ],
+)
+def test_another_endpoint_is_asked_at_once_or_after_our_own_wait_but_for_limits(
+    cause: APIError | int, pairs: tuple[tuple[str, str], ...], after: float
+) -> None:
+    found = decided(cause, *pairs, elsewhere=True)
+    assert isinstance(found, Again)
+    assert found.after == pytest.approx(after)
