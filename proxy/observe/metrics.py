@@ -34,9 +34,10 @@ CODES = frozenset(
 # a bypass never asked the cache and is neither.
 HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
 
-_MOST_COMBINATIONS = 34  # of method, code and verdict, a route
-_MOST_BUCKETS = 8  # of quotas, a route
-_MOST_REASONS = 12  # of retries, a route; and of evictions
+_MOST_COMBINATIONS = 20  # of method, code and verdict, a route
+_MOST_BUCKETS = 4  # of quotas, a route
+_MOST_RETRIES = 8  # reasons of retries, a route; there are no more that lead to one
+_MOST_REASONS = 12  # of evictions
 _STATUSES = range(100, 600)
 
 
@@ -116,7 +117,7 @@ class Metrics:
             before = before[:-1]
         if before:
             # That there was one before makes this a retry; that one's reason says why.
-            self._count(self._retries, name, before[-1].reason or OTHER, _MOST_REASONS)
+            self._count(self._retries, name, before[-1].reason or OTHER, _MOST_RETRIES)
 
     def closed(self, exchange: Exchange) -> None:
         self._open.pop(id(exchange), None)

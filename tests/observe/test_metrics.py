@@ -130,9 +130,9 @@ def test_circuits_and_quotas_are_asked_when_somebody_looks() -> None:
     metrics.watch_quotas(lambda: {("github", f"b{n}"): float(n) for n in range(20)})
     assert value(metrics, "leeward_circuit_state", upstream="github") == 2
     assert value(metrics, "leeward_circuit_state", upstream="other") == 0
-    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="b7") == 7
+    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="b3") == 3
     # A flood of buckets folds: the least of the others.
-    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="other") == 8
+    assert value(metrics, "leeward_upstream_quota_remaining", upstream="github", bucket="other") == 4
 
 
 def test_what_held_requests_back_is_summed() -> None:
@@ -227,7 +227,13 @@ def test_every_failure_code_together_stays_within_the_bound() -> None:
         for outcome in ("1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol", "what"):
             made.attempts[-1].outcome = outcome
             metrics.attempted(made, made.attempts[-1])
+    held = [Reason.HOLD_OFF, Reason.RATE_LIMIT, Reason.PACED, Reason.QUEUED]
+    made = exchange()
+    made.held += [Held(reason=reason, seconds=1.0) for reason in held]
+    metrics.closed(made)
     metrics.watch_endpoints(lambda: {("github", str(n)): True for n in range(MOST_ENDPOINTS)})
+    metrics.watch_quotas(lambda: {("github", str(n)): 1.0 for n in range(99)})
+    metrics.watch_budgets(lambda: {"github": 1.0})
     ours = [name for name, labels in scraped(metrics) if ("upstream", "github") in labels]
     assert len(ours) <= SERIES_A_ROUTE, Counter(ours)
 
