@@ -9,7 +9,7 @@ RUN python -m venv /opt/leeward
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 # Compiled here, since the final image is read-only; pip goes, since nothing is installed there.
-RUN /opt/leeward/bin/pip install -c requirements.lock '.[tracing]' \
+RUN /opt/leeward/bin/pip install -c requirements.lock '.[aws,jwt,tracing]' \
  && /opt/leeward/bin/python -m compileall -q /opt/leeward/lib \
  && /opt/leeward/bin/python -m pip uninstall -q -y pip
 

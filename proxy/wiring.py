@@ -14,21 +14,17 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, assert_never
 
 from proxy import __version__
-from proxy.auth.basic import Basic
-from proxy.auth.bearer import Bearer
-from proxy.auth.header import Header
-from proxy.auth.none import NoCredential
-from proxy.auth.query import Query
+from proxy.auth.rotation import Kept
 from proxy.auth.veil import Veil
-from proxy.config import credentials
 from proxy.config.certificates import for_upstream
+from proxy.config.following import follow, missing
 from proxy.config.places import Disk, Memory, place
 from proxy.config.routes import UpstreamSettings
 from proxy.config.secrets import FileSecret
 from proxy.config.settings import Settings
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, Whole
-from proxy.core.ports import Injector, Observer
+from proxy.core.ports import Expiring, Fetch, Observer
 from proxy.core.routing import Match, Origin, Route, Table
 from proxy.gateway import explanation
 from proxy.gateway.caching import Caching
@@ -36,6 +32,7 @@ from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.repeats import Repeats
 from proxy.gateway.resilience import Resilience
+from proxy.injection import Surroundings, ends, injector, nowhere
 from proxy.observe import logs
 from proxy.observe.metrics import Metrics
 from proxy.observe.recent import Recent
@@ -45,6 +42,7 @@ from proxy.stores.opening import Bounds, Opened, Telling
 from proxy.stores.receipts import MemoryReceipts
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.checks import Checks
+from proxy.upstream.errand import Errand
 from proxy.upstream.session import Session
 
 if TYPE_CHECKING:
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
 
 # The standard library's loggers lead into the one sink, which samples what repeats.
 _LOGGER = logging.getLogger("leeward")
-_FILES_EVERY = 1.0  # seconds between two looks at the files that hold secrets
 _LAST_GRACE = 0.5  # seconds for background tasks when everything else has ended
 _LAST_SPANS = 2.0  # seconds for the collector to take them
 _MASKS = 4  # configurations whose secrets are kept out of what is said, the newest and those before it
@@ -90,6 +87,7 @@ class Runtime:
     mask: Callable[[str], str]
     masks: deque[Callable[[str], str]]  # this configuration's and those before it
     salt: bytes
+    rotated: dict[str, Kept]  # refresh tokens that were replaced, where only this process knows them
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     _watch: asyncio.Task[None] | None = field(default=None)
@@ -102,13 +100,15 @@ class Runtime:
                 await self._watch
         await self.checks.close()
         await self.refresh.drain(grace)
+        credentials = [one.injector for one in self.table.routes if isinstance(one.injector, Expiring)]
+        await asyncio.gather(*(credential.close() for credential in credentials))
         await self.session.close()
         if self.traces is not None:
             await self.traces.close(_LAST_SPANS)
 
     def watch(self, files: Sequence[FileSecret]) -> None:
         if files:
-            self._watch = asyncio.create_task(_follow(files), name="secret files")
+            self._watch = asyncio.create_task(follow(files), name="secret files")
 
 
 async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
@@ -118,9 +118,9 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
     there where this raises.
     """
     contexts = {
-        name: for_upstream(upstream.tls)
+        name: for_upstream(certificates)
         for name, upstream in settings.upstreams.items()
-        if upstream.tls is not None
+        if (certificates := upstream.certificates()) is not None
     }
     clock = MonotonicClock()
     if before is None:
@@ -133,7 +133,12 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         metrics, opened = before.metrics, before.opened
     store = opened.store
     salt = _salt(settings, opened, before)
-    routes = [route(name, upstream, settings, salt) for name, upstream in settings.upstreams.items()]
+    rotated = {} if before is None else before.rotated
+    session = Session(contexts=contexts)
+    routes = [
+        route(name, upstream, settings, salt, errand=Errand(session), rotated=rotated)
+        for name, upstream in settings.upstreams.items()
+    ]
     table = Table(routes)
 
     masks = deque(() if before is None else before.masks, maxlen=_MASKS)
@@ -157,7 +162,6 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         readers.append(traces)
     observers = [Together(readers)]
     refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
-    session = Session(contexts=contexts)
     # A hold-off or an open circuit outlives a reload.
     resilience = Resilience(clock=clock, secret=salt) if before is None else before.resilience
     upstream = Attempts(
@@ -171,6 +175,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
     metrics.watch_circuits(resilience.endpoints.circuits)
     metrics.watch_endpoints(resilience.endpoints.up)
     metrics.watch_quotas(resilience.quotas)
+    metrics.watch_credentials(lambda: ends(routes))
     caching = Caching(
         store=store,
         peek=store.peek,
@@ -205,10 +210,11 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         mask=mask,
         masks=masks,
         salt=salt,
+        rotated=rotated,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
-    for trouble in await asyncio.to_thread(_missing, settings):
+    for trouble in await asyncio.to_thread(missing, settings.secrets()):
         _LOGGER.warning("Calls with this credential will fail: %s", trouble)
     runtime.watch(files)
     runtime.checks.start()
@@ -242,9 +248,28 @@ async def _opened(settings: Settings, metrics: Metrics, clock: MonotonicClock) -
             assert_never(where)
 
 
-def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes) -> Route:
-    """One upstream with its rules, in core's terms."""
-    injector = _injector(upstream.auth, salt)
+def route(
+    name: str,
+    upstream: UpstreamSettings,
+    settings: Settings,
+    salt: bytes,
+    *,
+    errand: Fetch | None = None,
+    rotated: dict[str, Kept] | None = None,
+) -> Route:
+    """One upstream with its rules, in core's terms.
+
+    Without `errand` it can be looked at, not used where a token is needed. `rotated` are the refresh tokens
+    that this process got in place of those configured.
+    """
+    surroundings = Surroundings(
+        salt=salt,
+        clock=MonotonicClock(),
+        chance=SystemRandom().random,
+        fetch=errand or nowhere,
+        rotated={} if rotated is None else rotated,
+    )
+    credential = injector(upstream, surroundings)
     policies = [upstream.cache, *(rule.cache for rule in upstream.rules if rule.cache is not None)]
     ignored = tuple(sorted({name for policy in policies for name in policy.key.ignore_query}))
     dialect = upstream.dialect.dialect()
@@ -253,7 +278,8 @@ def route(name: str, upstream: UpstreamSettings, settings: Settings, salt: bytes
         return Route(
             name=name,
             origins=said.base_url,
-            injector=injector,
+            injector=credential,
+            allow=said.allowed(),
             prefix=said.route_prefix(),
             host=said.host,
             set_headers=said.headers.pairs(),
@@ -308,20 +334,6 @@ def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[
     return mask
 
 
-def _injector(auth: credentials.AnyCredential, salt: bytes) -> Injector:
-    match auth:
-        case credentials.NoCredential():
-            return NoCredential()
-        case credentials.BearerCredential(token=token):
-            return Bearer(token, salt)
-        case credentials.BasicCredential(username=username, password=password):
-            return Basic(username, password, salt)
-        case credentials.HeaderCredential(name=name, value=value, prefix=prefix):
-            return Header(name, value, salt, prefix=prefix or "")
-        case credentials.QueryCredential(name=name, value=value):
-            return Query(name, value, salt)
-
-
 def _repeats(
     settings: Settings,
     routes: Sequence[Route],
@@ -369,28 +381,3 @@ async def _traces(settings: Settings, mask: Callable[[str], str]) -> Traces | No
         )
 
     return await asyncio.to_thread(made)
-
-
-def _missing(settings: Settings) -> list[str]:
-    """Reads every secret before the loop needs it; what is wrong with those that cannot be had."""
-    troubles: dict[str, None] = {}
-    for secret in settings.secrets():
-        try:
-            secret.reveal()
-        except CredentialError as error:
-            troubles[error.detail] = None
-    return list(troubles)
-
-
-async def _follow(files: Sequence[FileSecret]) -> None:
-    """Notices changed secret files, in a thread: a mount that hangs must not hang requests."""
-    told: dict[FileSecret, str | None] = {file: file.trouble() for file in files}
-    while True:
-        await asyncio.sleep(_FILES_EVERY)
-        for file in files:
-            if await asyncio.to_thread(file.refresh):
-                _LOGGER.info("A secret was renewed from its file: %s", file.path)
-            trouble = file.trouble()
-            if trouble is not None and trouble != told[file]:
-                _LOGGER.warning("The last good value of a secret is used further: %s", trouble)
-            told[file] = trouble

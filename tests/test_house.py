@@ -10,11 +10,11 @@ from base64 import b64encode
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions
-from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, get_args
+from urllib.parse import unquote
 
 import pytest
 from pydantic import BaseModel
@@ -28,6 +28,8 @@ from proxy.core import failure
 from proxy.core.failure import APIError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.reason import Reason
+from tests.auth import samples
+from tests.auth.planted import CANARY, ORIGIN
 from tests.house import ROOT, has_code, imported, python_files, said_in_tests, table_rows, text, tracked, tree
 
 MOST_LINES = 400
@@ -242,43 +244,33 @@ def test_the_example_is_valid() -> None:
     load(ROOT / "config.example.yaml", {}, {})
 
 
-CANARY = "canary-7f3a9c2e"
-
-
-class Canary:
-    """A secret that is easily found again."""
-
-    def reveal(self) -> str:
-        return CANARY
-
-    def describe(self) -> str:
-        return "a test"
-
-
-def injectors() -> list[type[Any]]:
+def injectors() -> set[type[Any]]:
     modules = (import_module(f"proxy.auth.{module.name}") for module in iter_modules(auth.__path__))
     found = (kind for module in modules for kind in vars(module).values() if isinstance(kind, type))
-    return sorted(
-        {kind for kind in found if hasattr(kind, "inject") and "proxy.auth" in kind.__module__}, key=str
-    )
+    return {kind for kind in found if hasattr(kind, "inject") and "proxy.auth" in kind.__module__}
 
 
-@pytest.mark.parametrize("kind", injectors(), ids=lambda kind: kind.__name__)
-async def test_a_credential_is_told_without_its_secret(kind: type[Any]) -> None:
-    if kind.__init__ is object.__init__:
-        credential = kind()
-    else:
-        values = {"salt": b"s" * 32, "name": "X-Api-Key", "prefix": "Token "}
-        wanted = list(signature(kind.__init__).parameters)[1:]
-        credential = kind(**{name: values.get(name, Canary()) for name in wanted})
-        sent = await credential.inject(Request(method="GET", target="/", headers=Headers(), body=Whole()))
-        shown = f"{sent.target} {list(sent.headers)}"
-        assert CANARY in shown or b64encode(f"{CANARY}:{CANARY}".encode()).decode() in shown
+def test_every_credential_has_a_sample() -> None:
+    assert {type(sample) for sample in samples.injectors()} == injectors()
+
+
+_UNSEEN = {"NoCredential", "MutualTLS", "SigV4", "Hmac"}  # put nothing on a request, or a signature
+
+
+@pytest.mark.parametrize("number", range(len(list(samples.injectors()))))
+async def test_a_credential_is_told_without_its_secret(number: int) -> None:
+    credential = list(samples.injectors())[number]
+    asked = Request(method="GET", target="/", headers=Headers(), body=Whole())
+    sent = await credential.inject(asked, ORIGIN)
+    shown = f"{unquote(sent.target)} {list(sent.headers)}"
+    pair = b64encode(f"{CANARY}:{CANARY}".encode()).decode()
+    assert (CANARY in shown or pair in shown) is (type(credential).__name__ not in _UNSEEN)
     told = [credential.describe(), credential.identity(), repr(credential), str(credential), f"{credential}"]
     assert credential.describe(), "and it is told at all"
     for text_ in told:
         assert CANARY not in text_
         assert b64encode(CANARY.encode()).decode() not in text_
+    assert CANARY not in credential.mask(shown)
 
 
 # Small matters of order
@@ -307,9 +299,14 @@ def _numbers(version: str) -> list[int]:
 def test_the_lock_names_every_dependency_and_no_place() -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
     extras = project["optional-dependencies"]
-    # The tests take in the extra that a running proxy may do without.
-    wanted = [*project["dependencies"], *extras["tracing"], *extras["test"][1:]]
-    assert extras["test"][0] == "leeward[tracing]"
+    # The tests take in the extras that a running proxy may do without.
+    optional = [name for name in extras if name != "test"]
+    assert extras["test"][0] == f"leeward[{','.join(sorted(optional))}]"
+    wanted = [
+        *project["dependencies"],
+        *extras["test"][1:],
+        *(one for name in optional for one in extras[name]),
+    ]
     lock = text("requirements.lock")
     pinned = set(re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE))
     assert {_distribution(line) for line in wanted} <= pinned
@@ -321,17 +318,25 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         _distribution(line) for line in tomllib.loads(text("pyproject.toml"))["project"]["dependencies"]
     }
     modules = {module.partition(".")[0] for name in python_files("proxy") for module in imported(name)}
-    # Of the extra `tracing`, whose packages share one name.
-    outside = modules - sys.stdlib_module_names - {"proxy", "opentelemetry"}
+    outside = modules - sys.stdlib_module_names - {"proxy", *_OPTIONAL}
     known = packages_distributions()
     used = {_distribution(found) for module in outside for found in known[module]}
     # Parts of pydantic, and its settings' extra `yaml`.
     assert used - {"pydantic-core", "pyyaml"} == declared
 
 
-def test_what_is_optional_is_imported_in_one_place() -> None:
-    users = [f for f in python_files("proxy") if any(m.startswith("opentelemetry") for m in imported(f))]
-    assert users == ["proxy/observe/tracing.py"]
+# Packages of the extras, and who alone imports them.
+_OPTIONAL = {
+    "botocore": "proxy/auth/aws.py",
+    "jwt": "proxy/auth/assertion.py",
+    "opentelemetry": "proxy/observe/tracing.py",
+}
+
+
+@pytest.mark.parametrize("package", _OPTIONAL)
+def test_what_is_optional_is_imported_in_one_place(package: str) -> None:
+    users = [f for f in python_files("proxy") if any(m.partition(".")[0] == package for m in imported(f))]
+    assert users == [_OPTIONAL[package]]
 
 
 def _distribution(line: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 
+from proxy.auth.keys import former
 from proxy.auth.placing import AUTHORIZATION, revealed, with_field
 from proxy.auth.veil import Veil
 from proxy.core.failure import CredentialError
-from proxy.core.message import Request
+from proxy.core.message import Request, Response
 from proxy.core.ports import Secret
+from proxy.core.routing import Origin
+
+_REFUSED = 401
 
 
 class Basic:
@@ -37,20 +41,45 @@ class Basic:
         """Raises CredentialError."""
         return self._veil.identity(*self._values())
 
-    async def inject(self, request: Request) -> Request:
-        pair = _encoded(*self._values())
-        return with_field(request, b"Authorization", b"Basic " + pair.encode(), self.replaced)
+    async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
+        return self._placed(request, _encoded(*self._values()))
+
+    async def another(
+        self,
+        sent: Request,
+        answer: Response,
+        request: Request,
+        origin: Origin | None = None,  # noqa: ARG002 - the port's
+    ) -> Request | None:
+        """After a 401: the pair as it is now, if it has changed meanwhile, or as it was just before."""
+        if answer.status != _REFUSED:
+            return None
+        with contextlib.suppress(CredentialError):
+            carried = sent.headers.get("authorization")
+            before = _encoded(
+                *self._values(
+                    former(self._username) or self._username, former(self._password) or self._password
+                )
+            )
+            for pair in (_encoded(*self._values()), before):
+                if carried != f"Basic {pair}":
+                    return self._placed(request, pair)
+        return None
 
     def mask(self, text: str) -> str:
         with contextlib.suppress(CredentialError):
             self._values()
         return self._veil.mask(text)
 
-    def _values(self) -> tuple[str, str]:
-        username = revealed(self._username)
-        password = revealed(self._password, empty=True)
+    def _placed(self, request: Request, pair: str) -> Request:
+        return with_field(request, b"Authorization", b"Basic " + pair.encode(), self.replaced)
+
+    def _values(self, user: Secret | None = None, secret: Secret | None = None) -> tuple[str, str]:
+        user, secret = user or self._username, secret or self._password
+        username = revealed(user)
+        password = revealed(secret, empty=True)
         if ":" in username:
-            raise CredentialError(f"The user from {self._username.describe()} holds a colon (RFC 7617 §2).")
+            raise CredentialError(f"The user from {user.describe()} holds a colon (RFC 7617 §2).")
         pair = _encoded(username, password)
         self._veil.hide(pair)
         self._veil.hide(pair.rstrip("="))

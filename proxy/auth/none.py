@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.core.message import Request
+from proxy.core.routing import Origin
 
 
 class NoCredential:
@@ -21,7 +22,7 @@ class NoCredential:
     def identity(self) -> str:
         return "none"
 
-    async def inject(self, request: Request) -> Request:
+    async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
         return request
 
     def mask(self, text: str) -> str:

@@ -8,7 +8,8 @@ A value that could end a field line or change its meaning is refused, never repa
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote_to_bytes
+from collections.abc import Iterable
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, lower_name
@@ -43,6 +44,28 @@ def field_value(value: str, secret: Secret) -> bytes:
         ) from None
 
 
+def without(request: Request, replaced: frozenset[str]) -> Request:
+    """The request without fields of these names, however they are spelled."""
+    fields = [field for field in request.headers.fields if not _is_twin(field[0], replaced)]
+    if len(fields) == len(request.headers):
+        return request
+    return _changed(request, request.target, Headers(fields))
+
+
+def without_parameters(request: Request, names: Iterable[str]) -> Request:
+    """The request without query parameters of these names, however they are percent-encoded."""
+    path, mark, query = request.target.partition("?")
+    unwanted = {name.encode("utf-8") for name in names}
+    if not query or not unwanted:
+        return request
+    kept = "&".join(piece for piece in query.split("&") if _parameter_name(piece) not in unwanted)
+    return (
+        request
+        if kept == query
+        else _changed(request, f"{path}{mark}{kept}" if kept else path, request.headers)
+    )
+
+
 def with_field(request: Request, name: bytes, value: bytes, replaced: frozenset[str]) -> Request:
     """The request with this field last, and without any other field of the replaced names."""
     fields = [field for field in request.headers.fields if not _is_twin(field[0], replaced)]
@@ -68,6 +91,13 @@ def with_parameter(request: Request, name: str, value: str, replaced: frozenset[
         raise CredentialError("The credential cannot be percent-encoded.") from None
     joint = "" if not kept or kept.endswith("&") else "&"
     return _changed(request, f"{path}?{kept}{joint}{added}", headers)
+
+
+def parameter(request: Request, name: str) -> str:
+    """The value of the last query parameter of this name, decoded; empty without one."""
+    wanted = name.encode("utf-8")
+    found = [piece for piece in request.query.split("&") if _parameter_name(piece) == wanted]
+    return unquote(found[-1].partition("=")[2]) if found else ""
 
 
 def _is_twin(name: bytes, replaced: frozenset[str]) -> bool:

@@ -5,106 +5,124 @@ What a scheme does with these fields stands in `proxy/auth`; here they are only 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from proxy.config.secrets import AnySecret, Secret, SecretOrNothing
+from proxy.config.fields import Credential, FieldName, ParameterName
+from proxy.config.grants import GithubAppCredential, JwtBearerCredential, OAuth2Credential
+from proxy.config.secrets import AnySecret, SecretOrNothing, Secrets
+from proxy.config.signatures import HmacCredential, SigV4Credential
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LATER = ("oauth2", "sigv4", "hmac", "jwt_bearer", "github_app", "mtls")
-HERE = ("none", "bearer", "basic", "header", "query")
-# Fields that frame a message, route it or belong to one hop: never free to be set.
-RESERVED = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
+HERE = (
+    *("none", "bearer", "basic", "header", "query"),
+    *("oauth2", "sigv4", "hmac", "jwt_bearer", "github_app", "mtls"),
 )
 
 
-def field_name(written: str) -> str:
-    """A header's name (RFC 9110 §5.1) that may be set. Raises ValueError."""
-    if not _TOKEN.fullmatch(written):
-        raise ValueError("is not a header's name, which is letters, digits and hyphens, as in X-Api-Key")
-    if written.lower() in RESERVED:
-        raise ValueError(f"{written} is written by the proxy itself for each hop; choose another header")
-    return written
-
-
-FieldName = Annotated[str, AfterValidator(field_name)]
-
-
-class _Credential(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class NoCredential(_Credential):
+class NoCredential(Credential):
     """The caller's own credential passes, if it has one."""
 
     type: Literal["none"] = "none"
 
 
-class BearerCredential(_Credential):
+class BearerCredential(Credential):
     """Authorization: Bearer TOKEN (RFC 6750)."""
 
     type: Literal["bearer"]
-    token: Secret
+    token: Secrets
+
+    def secrets(self) -> tuple[AnySecret, ...]:
+        return self.token
 
 
-class BasicCredential(_Credential):
+class BasicCredential(Credential):
     """Authorization: Basic (RFC 7617). Either half may be empty, as some APIs have it."""
 
     type: Literal["basic"]
     username: SecretOrNothing
     password: SecretOrNothing
 
+    def secrets(self) -> tuple[AnySecret, ...]:
+        return self.username, self.password
 
-class HeaderCredential(_Credential):
+
+class HeaderCredential(Credential):
     """A header of the API's own choice, such as X-Api-Key."""
 
     type: Literal["header"]
     name: FieldName
-    value: Secret
+    value: Secrets
     prefix: Annotated[str, Field(pattern=r"^[!-~]+ ?$")] | None = None
 
+    def secrets(self) -> tuple[AnySecret, ...]:
+        return self.value
 
-class QueryCredential(_Credential):
+
+class QueryCredential(Credential):
     """A parameter in the query, such as ?key=…"""
 
     type: Literal["query"]
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x20#&=\x7f]+$")]
-    value: Secret
+    name: ParameterName
+    value: Secrets
+
+    def secrets(self) -> tuple[AnySecret, ...]:
+        return self.value
 
 
-def _known_type(written: Any) -> Any:
-    kind = written.get("type") if isinstance(written, dict) else None
-    if isinstance(kind, str) and kind in _LATER:
-        raise ValueError(f"type {kind} is not in this version; it has {', '.join(HERE)}")
-    return written
+class MtlsCredential(Credential):
+    """Our certificate, shown in TLS; `ca` is the authority that signed the upstream's. Files, PEM."""
+
+    type: Literal["mtls"]
+    cert: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+    ca: Annotated[str, Field(min_length=1)] | None = None
 
 
-AnyCredential = NoCredential | BearerCredential | BasicCredential | HeaderCredential | QueryCredential
-Auth = Annotated[Annotated[AnyCredential, Field(discriminator="type")], BeforeValidator(_known_type)]
+AnyCredential = (
+    NoCredential
+    | BearerCredential
+    | BasicCredential
+    | HeaderCredential
+    | QueryCredential
+    | OAuth2Credential
+    | SigV4Credential
+    | HmacCredential
+    | JwtBearerCredential
+    | GithubAppCredential
+    | MtlsCredential
+)
 
 
-def secrets_of(credential: AnyCredential) -> tuple[AnySecret, ...]:
-    """The secrets that a credential is made of."""
-    match credential:
-        case NoCredential():
-            return ()
-        case BearerCredential():
-            return (credential.token,)
-        case BasicCredential():
-            return (credential.username, credential.password)
-        case HeaderCredential() | QueryCredential():
-            return (credential.value,)
+def _form(written: Any) -> str:
+    return "several" if isinstance(written, list | tuple) else "one"
+
+
+def _whole(several: tuple[AnyCredential, ...]) -> tuple[AnyCredential, ...]:
+    kinds = [one.type for one in several]
+    if "none" in kinds:
+        raise ValueError("type none has no place among others; remove it")
+    for kind in ("bearer", "basic", "sigv4", "mtls"):
+        if kinds.count(kind) > 1:
+            raise ValueError(f"type {kind} can be there once; for keys in turn write a list under its token")
+    names = [one.name.lower() for one in several if isinstance(one, HeaderCredential)]
+    if len(set(names)) != len(names):
+        raise ValueError("two of them write the same header; remove one")
+    return several
+
+
+_One = Annotated[AnyCredential, Field(discriminator="type")]
+_Several = Annotated[tuple[_One, ...], Field(min_length=1), AfterValidator(_whole)]
+# One credential, or a list of those that go out together.
+Auth = Annotated[
+    Annotated[_One, Tag("one")] | Annotated[_Several, Tag("several")],
+    Discriminator(_form),
+]
+AnyAuth = AnyCredential | tuple[AnyCredential, ...]
+
+
+def secrets_of(auth: AnyAuth) -> tuple[AnySecret, ...]:
+    """The secrets that a credential, or several, are made of."""
+    if isinstance(auth, tuple):
+        return tuple(secret for one in auth for secret in one.secrets())
+    return auth.secrets()

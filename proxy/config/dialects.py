@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from proxy.config.credentials import FieldName
+from proxy.config.fields import FieldName
 from proxy.config.units import Duration
 from proxy.core import failure
 from proxy.core.dialect import Dialect, Form, Meter, Place, Row

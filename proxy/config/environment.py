@@ -18,7 +18,14 @@ from proxy.config.problems import Key, Problem, dotted
 
 PREFIX = "LEEWARD_"
 _NOT_SETTINGS = frozenset({"LEEWARD_CONFIG"})
-_LITERAL = frozenset({"token", "password", "client_token", "value", "username"})
+_LITERAL = frozenset(
+    {
+        *("token", "password", "client_token", "value", "username", "client_id", "client_secret", "key"),
+        *("key_id", "private_key", "service_account", "refresh_token", "access_key_id", "secret_access_key"),
+        "session_token",
+    }
+)
+_PLACES = ({"env"}, {"file"})
 # Kubernetes describes every Service to every pod; one that is called leeward must not stop us.
 _OF_KUBERNETES = re.compile(r"LEEWARD_(?:[A-Z0-9_]*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?)")
 _PORT_OF_KUBERNETES = re.compile(r"LEEWARD_(?:[A-Z0-9_]*_)?PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?")
@@ -103,7 +110,9 @@ def _value(text: str, last: str) -> Any:
     if last in _LITERAL:
         # A token may begin with a bracket; only what surely names a place is one.
         found = _flow(stripped)
-        return found if isinstance(found, dict) and found.keys() in ({"env"}, {"file"}) else text
+        places = found if isinstance(found, list) and found else [found]
+        named = all(isinstance(one, dict) and one.keys() in _PLACES for one in places)
+        return found if named else text
     found = _flow(stripped)
     if found is None:
         raise ValueError("is neither JSON nor YAML; close its brackets and quotes")

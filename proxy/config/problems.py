@@ -59,7 +59,7 @@ def bears_secret(key: Key) -> bool:
 
 def located(error: ErrorDetails, data: Any) -> tuple[Key, str]:
     """An error of pydantic's as the key in the file and a sentence with the cure."""
-    key = _key(error["loc"], data)
+    key = _key(error["loc"], data, absent=error["type"] == "missing")
     match error["type"]:
         case "missing":
             return key, _missing(key)
@@ -72,8 +72,8 @@ def located(error: ErrorDetails, data: Any) -> tuple[Key, str]:
             return key, _sentence(error, None if bears_secret(key) else error["input"], key)
 
 
-def _key(location: Sequence[str | int], data: Any) -> Key:
-    """Without what pydantic adds: the tag of a union's member, `[key]`."""
+def _key(location: Sequence[str | int], data: Any, *, absent: bool) -> Key:
+    """Without what pydantic adds: the tag of a union's member, `[key]`. `absent`: the last is not there."""
     key: list[str | int] = []
     here = data
     for index, part in enumerate(location):
@@ -82,7 +82,7 @@ def _key(location: Sequence[str | int], data: Any) -> Key:
             name = str(part)
             if name in here:
                 here = here[name]
-            elif not last or name == "[key]":
+            elif not (last and absent):
                 continue
             else:
                 here = None
@@ -98,6 +98,10 @@ def _missing(key: Key) -> str:
         "base_url": "write the API's address, such as base_url: https://api.example.com",
         "upstreams": "write at least one, such as upstreams: {github: {base_url: https://api.github.com}}",
         "token": "write token: {env: NAME}, {file: PATH} or a string",
+        "client_id": "write client_id: with what the provider calls it, or {env: NAME}",
+        "token_url": "write the provider's token endpoint, such as token_url: https://auth.example.com/oauth/token",
+        "private_key": "write private_key: {file: PATH}",
+        "sign": "write what is signed, such as sign: '{timestamp}{method}{path}{body}'",
     }
     last = str(key[-1])
     return f"is missing; {cures.get(last, f'write {last}: with its value')}"
@@ -146,6 +150,7 @@ _EXAMPLES = {
     "concurrency": "{max: 256}, or null for none",
     "rate_limit": "{requests: 100, per: 1m}, or null for none",
     "tls": "{cert: FILE, key: FILE}",
+    "allow": "[{method: GET, path: /v1/**}]",
     "server": "{listen: 127.0.0.1:8080}",
     "log": "{level: info}",
     "tracing": "{sample: 1.0}",
@@ -234,7 +239,10 @@ def _kind(key: Key, data: Any) -> str | None:
     """The type of credential that is written beside the last part of `key`, where that is one we have."""
     here = data if "auth" in key[:-1] else None
     for part in key[:-1]:
-        here = here.get(part) if isinstance(here, Mapping) else None
+        if isinstance(here, list) and isinstance(part, int):
+            here = here[part] if part < len(here) else None
+        else:
+            here = here.get(part) if isinstance(here, Mapping) else None
     kind = here.get("type") if isinstance(here, Mapping) else None
     return kind if isinstance(kind, str) and kind in HERE else None
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from proxy.config.addresses import BaseUrls, HostName, Prefix
-from proxy.config.credentials import Auth, FieldName, NoCredential
+from proxy.config.credentials import Auth, MtlsCredential, NoCredential
 from proxy.config.dialects import DialectSettings, ProbeSettings
+from proxy.config.fields import FieldName
 from proxy.config.units import Duration, Size
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
 from proxy.core.caching.tags import FIELDS
@@ -301,6 +302,7 @@ class UpstreamDefaults(Section):
     prefix: Prefix | None = None
     host: HostName | None = None
     auth: Auth = NoCredential()
+    allow: Annotated[list[MatchSettings], Field(min_length=1)] | None = None
     tls: UpstreamTLS | None = None
     headers: HeaderSettings = HeaderSettings()
     forwarded: bool = False
@@ -329,6 +331,25 @@ class UpstreamSettings(UpstreamDefaults):
     def route_prefix(self) -> str:
         """As core has it: "" stands for every path."""
         return "" if self.prefix == "/" else self.prefix
+
+    def allowed(self) -> tuple[Match, ...] | None:
+        return None if self.allow is None else tuple(one.match() for one in self.allow)
+
+    def certificates(self) -> UpstreamTLS | None:
+        """What is shown and trusted in TLS, wherever it is written."""
+        several = self.auth if isinstance(self.auth, tuple) else (self.auth,)
+        for one in several:
+            if isinstance(one, MtlsCredential):
+                ca = one.ca if one.ca is not None or self.tls is None else self.tls.ca
+                return UpstreamTLS(cert=one.cert, key=one.key, ca=ca)
+        return self.tls
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> UpstreamSettings:
+        own = self.certificates()
+        if self.tls is not None and self.tls.cert is not None and own is not self.tls:
+            raise ValueError("auth of type mtls and tls.cert are two certificates; write one of them")
+        return self
 
     def ruled(self, rule: RuleSettings) -> UpstreamSettings:
         """This upstream as a rule changes it: what the rule leaves out stays."""

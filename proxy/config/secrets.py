@@ -10,7 +10,9 @@ import difflib
 import os
 import re
 import stat
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,16 +28,18 @@ _EXPANSION = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 _PLACES = ("env", "file")
 _SHAPES = "a string, {env: NAME} or {file: PATH}"
 
+_FRESH = 300.0  # seconds for which a value that was replaced may still be the one that servers know
+
 Identity = tuple[int, int, int, int, int]
 
 
-def _flaw(value: str) -> str | None:
-    """What makes a value unfit for a header line; None where it is fit."""
+def _flaw(value: str, *, lines: bool = False) -> str | None:
+    """What makes a value unfit for a header line, or for a text of several; None where it is fit."""
     if not value:
         return "is empty"
     for character, name in _FORBIDDEN.items():
-        if character in value:
-            return f"holds {name}, which would end a header line"
+        if character in value and not (lines and character in "\r\n"):
+            return f"holds {name}, which would end a header line" if not lines else f"holds {name}"
     return None
 
 
@@ -83,10 +87,11 @@ class LiteralSecret:
 class EnvSecret:
     """The value of an environment variable, read when it is needed."""
 
-    __slots__ = ("name",)
+    __slots__ = ("_lines", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, lines: bool = False) -> None:
         self.name = name
+        self._lines = lines
 
     def reveal(self) -> str:
         """Raises CredentialError where the variable is unset, empty or unfit for a header."""
@@ -94,7 +99,7 @@ class EnvSecret:
         if found is None:
             raise CredentialError(f"The environment variable {self.name} is not set.")
         value = _trimmed(found)
-        flaw = _flaw(value)
+        flaw = _flaw(value, lines=self._lines)
         if flaw is not None:
             raise CredentialError(f"The environment variable {self.name} {flaw}.")
         return value
@@ -111,8 +116,8 @@ class EnvSecret:
     def __hash__(self) -> int:
         return hash((EnvSecret, self.name))
 
-    def __reduce__(self) -> tuple[type[EnvSecret], tuple[str]]:
-        return EnvSecret, (self.name,)
+    def __reduce__(self) -> tuple[partial[EnvSecret], tuple[str]]:
+        return partial(EnvSecret, lines=self._lines), (self.name,)
 
 
 class FileSecret:
@@ -122,10 +127,12 @@ class FileSecret:
     a rotation under way must not fail requests.
     """
 
-    __slots__ = ("_failure", "_seen", "_value", "path")
+    __slots__ = ("_before", "_failure", "_lines", "_seen", "_value", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lines: bool = False) -> None:
         self.path = path
+        self._lines = lines
+        self._before: tuple[str, float] | None = None  # the former value, and when it was replaced
         self._value: str | None = None
         self._seen: Identity | None = None
         self._failure: str | None = None
@@ -152,12 +159,16 @@ class FileSecret:
             self._failure = f"cannot be read: {error.strerror or type(error).__name__}"
             return False
         self._seen = seen
-        flaw = _flaw(value) if len(value) <= _MOST else f"is larger than {_MOST // 1024} KiB"
+        flaw = (
+            _flaw(value, lines=self._lines) if len(value) <= _MOST else f"is larger than {_MOST // 1024} KiB"
+        )
         if flaw is not None:
             self._failure = flaw
             return False
         self._failure = None
         changed = value != self._value
+        if changed and self._value is not None:
+            self._before = (self._value, time.monotonic())
         self._value = value
         return changed
 
@@ -169,6 +180,11 @@ class FileSecret:
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "it is not a regular file")
             return _identity(status), _trimmed(file.read(_MOST + 1).decode())
+
+    def previous(self) -> str | None:
+        """The value before the present one, where that came within the last five minutes."""
+        before = self._before
+        return before[0] if before is not None and time.monotonic() < before[1] + _FRESH else None
 
     def trouble(self) -> str | None:
         """What was wrong with the file at the last look; the last good value serves on meanwhile."""
@@ -192,8 +208,8 @@ class FileSecret:
     def __deepcopy__(self, _: dict[int, Any]) -> FileSecret:
         return self
 
-    def __reduce__(self) -> tuple[type[FileSecret], tuple[Path]]:
-        return FileSecret, (self.path,)
+    def __reduce__(self) -> tuple[partial[FileSecret], tuple[Path]]:
+        return partial(FileSecret, lines=self._lines), (self.path,)
 
 
 AnySecret = LiteralSecret | EnvSecret | FileSecret
@@ -203,19 +219,22 @@ def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-def secret(written: Any) -> AnySecret:
-    """What stands in the configuration, as a secret. Raises ValueError, which never quotes the value."""
+def secret(written: Any, *, lines: bool = False) -> AnySecret:
+    """What stands in the configuration, as a secret. Raises ValueError, which never quotes the value.
+
+    `lines`: it may be a text of several lines, such as a private key.
+    """
     match written:
         case LiteralSecret() | EnvSecret() | FileSecret():
             return written
         case str():
-            return _literal(_trimmed(written))
+            return _literal(_trimmed(written), lines=lines)
         case {"env": str(name), **rest} if not rest:
             if not _VARIABLE.fullmatch(name):  # a token, perhaps: not quoted
                 raise ValueError("env takes the name of a variable: letters, digits and underscores")
-            return EnvSecret(name)
+            return EnvSecret(name, lines=lines)
         case {"file": str(path), **rest} if not rest and path and "\0" not in path:
-            return FileSecret(Path(path))
+            return FileSecret(Path(path), lines=lines)
         case bool() | int() | float():
             raise ValueError("a secret is a string; put it in quotes, or write {env: NAME} or {file: PATH}")
         case Mapping():
@@ -224,8 +243,8 @@ def secret(written: Any) -> AnySecret:
             raise ValueError(f"should be a secret: {_SHAPES}")
 
 
-def _literal(value: str) -> LiteralSecret:
-    flaw = _flaw(value)
+def _literal(value: str, *, lines: bool) -> LiteralSecret:
+    flaw = _flaw(value, lines=lines)
     if flaw is not None:
         raise ValueError(f"the secret {flaw}; write {_SHAPES}")
     if _EXPANSION.fullmatch(value):
@@ -245,20 +264,46 @@ def _misplaced(written: Mapping[Any, Any]) -> str:
     return "an unknown key" if stranger else "a secret has exactly one place"
 
 
+def text_secret(written: Any) -> AnySecret:
+    """As `secret`, and texts of several lines as well: keys in PEM, JSON."""
+    return secret(written, lines=True)
+
+
 def secret_or_nothing(written: Any) -> AnySecret:
     """As `secret`, and "" as well: half of a Basic credential is empty with some APIs."""
     return LiteralSecret("") if written == "" else secret(written)
 
 
-def _schema(shortest: int) -> WithJsonSchema:
+def secrets(written: Any) -> tuple[AnySecret, ...]:
+    """One secret or a list of them. Raises ValueError."""
+    if not isinstance(written, list | tuple):
+        return (secret(written),)
+    if not written:
+        raise ValueError("is an empty list; write at least one secret")
+    return tuple(map(secret, written))
+
+
+def _written(shortest: int) -> dict[str, Any]:
     def place(key: str) -> dict[str, Any]:
         properties = {key: {"type": "string", "minLength": 1}}
         return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
 
     literal = {"type": "string", "minLength": shortest}
-    return WithJsonSchema({"description": _SHAPES, "anyOf": [literal, place("env"), place("file")]})
+    return {"description": _SHAPES, "anyOf": [literal, place("env"), place("file")]}
+
+
+def _schema(shortest: int) -> WithJsonSchema:
+    return WithJsonSchema(_written(shortest))
 
 
 _HIDE = PlainSerializer(lambda _: HIDDEN, return_type=str)
 Secret = Annotated[AnySecret, PlainValidator(secret), _HIDE, _schema(1)]
 SecretOrNothing = Annotated[AnySecret, PlainValidator(secret_or_nothing), _HIDE, _schema(0)]
+# One, or several that take turns.
+Secrets = Annotated[
+    tuple[AnySecret, ...],
+    PlainValidator(secrets),
+    PlainSerializer(lambda several: [HIDDEN for _ in several], return_type=list[str]),
+    WithJsonSchema({"anyOf": [_written(1), {"type": "array", "items": _written(1), "minItems": 1}]}),
+]
+SecretText = Annotated[AnySecret, PlainValidator(text_secret), _HIDE, _schema(1)]

@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.addresses import Address, ListenAddress
-from proxy.config.credentials import FieldName, secrets_of
+from proxy.config.credentials import secrets_of
+from proxy.config.fields import FieldName
 from proxy.config.places import PLACES, known
 from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
 from proxy.config.secrets import AnySecret, FileSecret, Secret

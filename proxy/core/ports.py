@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from proxy.core.caching.entry import Entry
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from proxy.core.caching.purge import Purge
     from proxy.core.exchange import Attempt, Exchange, Repeat
     from proxy.core.failure import APIError
-    from proxy.core.message import Request, Response
+    from proxy.core.message import Headers, Request, Response
     from proxy.core.reason import Reason
     from proxy.core.resilience.receipt import Receipt
     from proxy.core.routing import Origin, Route
@@ -145,6 +145,14 @@ class Secret(Protocol):
         """Where it comes from (`env GITHUB_TOKEN`, `file /run/token`, `configuration`)."""
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """A secret whose value may be replaced while the program runs."""
+
+    def previous(self) -> str | None:
+        """The value before the present one, while that is so new that it may not be known everywhere."""
+
+
 class Injector(Protocol):
     """One credential and how it gets onto a request."""
 
@@ -158,11 +166,58 @@ class Injector(Protocol):
     def identity(self) -> str:
         """A name for whose answers these are: equal for equal credentials, revealing neither."""
 
-    async def inject(self, request: Request) -> Request:
-        """The request with the credential on it. Raises CredentialError."""
+    async def inject(self, request: Request, origin: Origin) -> Request:
+        """The request with the credential on it, for this origin and no other. Raises CredentialError.
+
+        A scheme that signs the body reads `request.body` to its end; who sends it rewinds it.
+        """
 
     def mask(self, text: str) -> str:
         """The text with every secret of this credential replaced by `***`."""
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """An injector that may have another value when one is refused: a new token, the next key."""
+
+    async def another(
+        self, sent: Request, answer: Response, request: Request, origin: Origin
+    ) -> Request | None:
+        """The request with another credential than `sent` carried, where `answer` refused that one.
+
+        None where there is no other, or where the answer is not about the credential. What it says is
+        remembered: a renewed token or a rested key is what the next request gets. Raises nothing.
+        """
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """An injector whose credential lives for a while and is renewed in the background."""
+
+    def expires(self) -> float | None:
+        """Seconds until what is used now is of no use, below 0 where it is so already; None = not known."""
+
+    async def close(self) -> None:
+        """Ends what runs in the background, first letting it finish for some seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A short answer, all of it here."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Fetch(Protocol):
+    """One request on the credential's own errand, to its token endpoint."""
+
+    async def __call__(self, request: Request, origin: Origin, *, within: float) -> Reply:
+        """The answer, whatever its status, within so many seconds. Raises APIError.
+
+        No redirect is followed, and an answer over 64 KiB is a failure.
+        """
 
 
 class Upstream(Protocol):

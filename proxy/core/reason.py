@@ -62,6 +62,7 @@ class Reason(StrEnum):
     NO_TIME_LEFT = "no-time-left"
     SHOULD_NOT_RETRY = "should-not-retry"
     BUDGET_SPENT = "budget-spent"
+    ANOTHER_CREDENTIAL = "another-credential"
 
     # What holds an attempt back
     CIRCUIT_OPEN = "circuit-open"
@@ -126,6 +127,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.RETRY_AFTER_TOO_LONG: "The upstream asks to wait longer than the configuration allows.",
     Reason.NO_TIME_LEFT: "The wait would not fit into what is left of the total time.",
     Reason.SHOULD_NOT_RETRY: "The upstream said that the request must not be sent again.",
+    Reason.ANOTHER_CREDENTIAL: "The upstream refused the credential, and there is another one to send.",
     Reason.BUDGET_SPENT: "Retries to this upstream have used up their share of its requests.",
     Reason.CIRCUIT_OPEN: "The upstream failed too often and is given a rest.",
     Reason.HOLD_OFF: "The upstream wants no calls with this credential for now.",

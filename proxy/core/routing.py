@@ -88,6 +88,7 @@ class Route:
     injector: Injector
     prefix: str = ""  # "" = every path; else "/segment", no trailing slash
     host: str | None = None  # lower-case, without port
+    allow: tuple[Match, ...] | None = None  # what the credential is for; None = everything
     set_headers: tuple[tuple[str, str], ...] = ()
     default_headers: tuple[tuple[str, str], ...] = ()  # where the caller sends none
     remove_headers: frozenset[str] = frozenset()  # lower-case

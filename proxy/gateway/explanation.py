@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from proxy.core import problem
+from proxy.core import fence, problem
 from proxy.core.caching import directives, key, status
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass, Key
@@ -28,7 +28,7 @@ from proxy.core.resilience.receipt import FIELD, place
 from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.resilience.wait import backoff
-from proxy.core.routing import ErrorMode, Match, Route, Table
+from proxy.core.routing import ErrorMode, Match, Origin, Route, Table
 from proxy.gateway.content import gathered
 
 _HIDDEN = "***"
@@ -54,7 +54,7 @@ class _Unnamed:
     def identity(self) -> str:
         return ""
 
-    async def inject(self, request: Request) -> Request:
+    async def inject(self, request: Request, origin: Origin) -> Request:  # noqa: ARG002 - the port's
         return request
 
     def mask(self, text: str) -> str:
@@ -66,9 +66,10 @@ async def explain(
 ) -> dict[str, Any]:
     """What would become of a caller's request, as JSON has it; without a store nothing is stored.
 
-    `secret` and `now` are the cache's. Raises NoRouteError and BadRequestError.
+    `secret` and `now` are the cache's. Raises NoRouteError, BadRequestError and PermissionDeniedError.
     """
     route, target = table.find(request)
+    fence.check(request, route, target)
     onward = forward(request, route, target, request_id=_MADE, traceparent=_MADE, caller=_CALLERS)
     return {
         "method": request.method,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.core import native, problem
+from proxy.core import fence, native, problem
 from proxy.core.caching import status
 from proxy.core.caching.serving import annotate
 from proxy.core.classify import classify
@@ -51,6 +51,7 @@ class Pipeline:
         route, target = self._table.find(request)
         exchange.route = route.name
         exchange.priority = request.headers.get("leeward-priority")
+        fence.check(request, route, target)
         onward = forward(
             request, route, target, request_id=exchange.id, traceparent=traceparent, caller=caller
         )

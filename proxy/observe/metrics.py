@@ -91,6 +91,7 @@ class Metrics:
         self._quotas: Callable[[], Mapping[tuple[str, str], float]] = dict
         self._endpoints: Callable[[], Mapping[tuple[str, str], bool]] = dict
         self._held: dict[tuple[str, str], float] = {}
+        self._credentials: Callable[[], Mapping[str, float]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -176,6 +177,10 @@ class Metrics:
     def watch_quotas(self, remaining: Callable[[], Mapping[tuple[str, str], float]]) -> None:
         """`remaining` answers by upstream and bucket; a bucket is the upstream's word."""
         self._quotas = remaining
+
+    def watch_credentials(self, ends: Callable[[], Mapping[str, float]]) -> None:
+        """`ends` answers the seconds that each upstream's credential has left, where it has an end."""
+        self._credentials = ends
 
     def _cell(self, upstream: str, method: str, status: int, verdict: Verdict) -> _Cell:
         code = str(status) if status in _STATUSES else OTHER
@@ -301,6 +306,12 @@ class Metrics:
             "Time that requests were held back before an attempt, by why.",
             ("upstream", "reason"),
             self._held.items(),
+        )
+        yield gauge(
+            "leeward_credential_expires_seconds",
+            "Seconds until the credential in use is of no use; below 0 where it is so already.",
+            ("upstream",),
+            (((name,), left) for name, left in self._credentials().items()),
         )
         yield counter(
             "leeward_errors",

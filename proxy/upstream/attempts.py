@@ -8,10 +8,12 @@ connection before the wait.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 from aiohttp import ClientSession
@@ -26,7 +28,7 @@ from proxy.core.failure import (
     UpstreamTimeoutError,
 )
 from proxy.core.message import Headers, Request, Response, Whole
-from proxy.core.ports import Chance, Clock, Observer, Permit, Restraint
+from proxy.core.ports import Chance, Clock, Expiring, Observer, Permit, Renewable, Restraint
 from proxy.core.reason import Reason
 from proxy.core.resilience import deadline as callers
 from proxy.core.resilience.budget import (
@@ -41,7 +43,7 @@ from proxy.core.resilience.budget import (
 )
 from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import Again, Stop, decide
-from proxy.core.routing import Route
+from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
 from proxy.upstream.replay import Replay, prepared, replayable
 from proxy.upstream.session import Call, CallerFault, Session
@@ -50,6 +52,8 @@ from proxy.upstream.session import Call, CallerFault, Session
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _NONE = Headers()
 _FIRST_FAILURE = 400
+_OF_CREDENTIALS = frozenset({400, 401, 402, 403, 429})  # may be about the credential, and had nothing done
+_TRACE = frozenset({"traceparent"})
 
 # The metrics' words. Other failures are no outcome of an attempt.
 _OUTCOMES: dict[type[APIError], str] = {
@@ -113,6 +117,8 @@ class Attempts:
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
         body = await prepared(request.body, route.retry.max_replay_body)
+        if body is not request.body:
+            request = replace(request, body=body)
         deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
         trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
         client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
@@ -156,6 +162,16 @@ def _keyed(request: Request, name: str | None) -> tuple[Request, str | None]:
     return replace(request, headers=request.headers.replacing(name, made)), made
 
 
+@lru_cache
+def _waits(kind: type[object]) -> bool:
+    """Whether such an injector may have to ask somebody first."""
+    return issubclass(kind, Expiring)
+
+
+def _untraced(request: Request) -> tuple[str, Headers]:
+    return request.target, request.headers.without(_TRACE)
+
+
 class _Trial(RetryOptionsBase):
     """One request on its way: to the library its options and its session in one."""
 
@@ -187,6 +203,8 @@ class _Trial(RetryOptionsBase):
         self._deadline = deadline
         self._keyed = keyed
         self._decision: Again | Stop | None = None
+        self._upcoming: tuple[Attempt, Request] | None = None
+        self._carried: list[tuple[str, Headers]] = []  # what was refused, so that it is not sent again
 
     async def is_final(self, _: object) -> bool:
         return not isinstance(self._decision, Again)
@@ -223,8 +241,7 @@ class _Trial(RetryOptionsBase):
     async def _attempt(self, method: str, number: int, permit: Permit | None) -> _Answer:
         route, clock = self._route, self._owner.clock
         origin = route.origins[0] if permit is None else permit.origin
-        attempt = Attempt(started=0.0, endpoint=origin.url)
-        request = await route.injector.inject(self._traced(attempt))
+        attempt, request = await self._credited(origin)
         attempt.started = clock.now()
         remaining = self._deadline - attempt.started
         if remaining <= 0:
@@ -239,8 +256,29 @@ class _Trial(RetryOptionsBase):
             resend=method in _IDEMPOTENT and method in route.retry.methods,
         )
         self._exchange.attempts.append(attempt)
+        response = await self._sent(call, number, attempt, permit)
+        attempt.status = status = response.status
+        outcome = f"{status // 100}xx"
+        if status in _OF_CREDENTIALS and await self._replaced(number, attempt, call, response):
+            response.body.close()
+            if permit is not None:
+                permit.failed(None)  # it is not the upstream that wants a rest
+            return _Answer(method, response)
+        if permit is not None:
+            response = permit.answered(response)
+        if status < _FIRST_FAILURE:  # most answers: nothing is to be decided
+            attempt.outcome = outcome
+            attempt.seconds = clock.now() - attempt.started
+            self._decision = None
+            self._tell(attempt)
+        elif self._again(number, attempt, outcome, status, response.headers):
+            response.body.close()
+        return _Answer(method, response)
+
+    async def _sent(self, call: Call, number: int, attempt: Attempt, permit: Permit | None) -> Response:
+        """What came. Raises _AgainError where another attempt is to follow, else the failure."""
         try:
-            response = await self._owner.session.send(call)
+            return await self._owner.session.send(call)
         except CallerFault as fault:
             raise fault.failure from None
         except APIError as failure:
@@ -254,19 +292,53 @@ class _Trial(RetryOptionsBase):
                 raise _AgainError from failure
             raise
         finally:
-            attempt.seconds = clock.now() - attempt.started
-        if permit is not None:
-            response = permit.answered(response)
-        attempt.status = status = response.status
-        outcome = f"{status // 100}xx"
-        if status < _FIRST_FAILURE:  # most answers: nothing is to be decided
-            attempt.outcome = outcome
-            attempt.seconds = clock.now() - attempt.started
-            self._decision = None
-            self._tell(attempt)
-        elif self._again(number, attempt, outcome, status, response.headers):
-            response.body.close()
-        return _Answer(method, response)
+            attempt.seconds = self._owner.clock.now() - attempt.started
+
+    async def _credited(self, origin: Origin) -> tuple[Attempt, Request]:
+        """The next attempt, and its request with the credential on it. Raises CredentialError."""
+        upcoming, self._upcoming = self._upcoming, None
+        if upcoming is not None and upcoming[0].endpoint == origin.url:
+            return upcoming
+        attempt = Attempt(started=0.0, endpoint=origin.url)
+        request, injector = self._traced(attempt), self._route.injector
+        if not _waits(type(injector)):
+            request = await injector.inject(request, origin)
+        else:
+            try:
+                async with asyncio.timeout(self._deadline - self._owner.clock.now()):
+                    request = await injector.inject(request, origin)
+            except TimeoutError:
+                raise DeadlineExceededError("The credential did not come in the time left.") from None
+        self._body.rewind()  # a signature may have read it
+        return attempt, request
+
+    async def _replaced(self, number: int, attempt: Attempt, call: Call, answer: Response) -> bool:
+        """Whether the credential was refused and there is another, with which the request goes out again.
+
+        That is no retry in the sense of the policy: a credential that is refused had nothing done.
+        """
+        injector, route, sent = self._route.injector, self._route, call.request
+        if not isinstance(injector, Renewable):
+            return False
+        self._carried.append(_untraced(sent))
+        self._body.rewind()
+        upcoming = Attempt(started=0.0, endpoint=call.origin.url)
+        try:
+            async with asyncio.timeout(self._deadline - self._owner.clock.now()):
+                other = await injector.another(sent, answer, self._traced(upcoming), call.origin)
+        except TimeoutError:
+            return False
+        except BaseException:
+            answer.body.close()
+            raise
+        last = number >= route.retry.attempts or not replayable(self._body, route.retry.max_replay_body)
+        if other is None or last or _untraced(other) in self._carried:
+            return False
+        self._upcoming = upcoming, other
+        self._decision = Again(after=0.0, reason=Reason.ANOTHER_CREDENTIAL)
+        attempt.outcome, attempt.reason, attempt.wait = "4xx", Reason.ANOTHER_CREDENTIAL, 0.0
+        self._tell(attempt)
+        return True
 
     def _traced(self, attempt: Attempt) -> Request:
         """The request as it goes upstream in this attempt: what is done there belongs below this span."""

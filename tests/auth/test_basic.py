@@ -8,7 +8,7 @@ import pytest
 from proxy.auth.basic import Basic
 from proxy.core.failure import CredentialError
 from proxy.core.ports import Injector
-from tests.auth.planted import CANARY, SALT, Planted, request
+from tests.auth.planted import CANARY, ORIGIN, SALT, Planted, request
 
 
 def basic(username: str = "Aladdin", password: str = CANARY) -> Basic:
@@ -17,7 +17,7 @@ def basic(username: str = "Aladdin", password: str = CANARY) -> Basic:
 
 async def test_the_pair_of_rfc_7617() -> None:
     injector: Injector = basic("Aladdin", "open sesame")
-    after = await injector.inject(request(("AUTHORIZATION", "a"), ("X", "y")))
+    after = await injector.inject(request(("AUTHORIZATION", "a"), ("X", "y")), ORIGIN)
     assert list(after.headers) == [("x", "y"), ("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")]
     assert injector.replaced == {"authorization"}
 

@@ -7,13 +7,13 @@ import pytest
 from proxy.auth.bearer import Bearer
 from proxy.core.failure import CredentialError
 from proxy.core.ports import Injector
-from tests.auth.planted import CANARY, SALT, Planted, request
+from tests.auth.planted import CANARY, ORIGIN, SALT, Planted, request
 
 
 async def test_it_is_the_one_authorization() -> None:
     injector: Injector = Bearer(Planted(), SALT)
     twins = request(("authorization", "a"), ("AUTHORIZATION", "b"), ("Authorization", "c"), ("X", "y"))
-    after = await injector.inject(twins)
+    after = await injector.inject(twins, ORIGIN)
     assert after.headers.fields == ((b"X", b"y"), (b"Authorization", b"Bearer " + CANARY.encode()))
     assert injector.replaced == {"authorization"}
 

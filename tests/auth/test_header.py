@@ -7,13 +7,15 @@ import pytest
 from proxy.auth.header import Header
 from proxy.core.failure import CredentialError
 from proxy.core.ports import Injector
-from tests.auth.planted import CANARY, SALT, Planted, request
+from tests.auth.planted import CANARY, ORIGIN, SALT, Planted, request
 
 
 @pytest.mark.parametrize("twin", ["X-Api-Key", "x-api-key", "X_API_KEY", "x_api-key"])
 async def test_it_is_the_one_of_its_name_and_authorization_goes_too(twin: str) -> None:
     injector: Injector = Header("X-Api-Key", Planted(), SALT)
-    after = await injector.inject(request((twin, "callers"), ("Authorization", "Bearer callers"), ("A", "b")))
+    after = await injector.inject(
+        request((twin, "callers"), ("Authorization", "Bearer callers"), ("A", "b")), ORIGIN
+    )
     assert after.headers.fields == ((b"A", b"b"), (b"X-Api-Key", CANARY.encode()))
     assert injector.replaced == {"authorization", "x-api-key"}
 

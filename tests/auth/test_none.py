@@ -4,13 +4,13 @@ import pickle
 
 from proxy.auth.none import NoCredential
 from proxy.core.ports import Injector
-from tests.auth.planted import request
+from tests.auth.planted import ORIGIN, request
 
 
 async def test_the_callers_own_credential_passes() -> None:
     injector: Injector = NoCredential()
     before = request(("Authorization", "Bearer callers"))
-    assert await injector.inject(before) is before
+    assert await injector.inject(before, ORIGIN) is before
     assert injector.replaced == frozenset()
 
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.auth.placing import AUTHORIZATION, field_value, revealed, with_field, with_parameter
+from proxy.auth.placing import (
+    AUTHORIZATION,
+    field_value,
+    parameter,
+    revealed,
+    with_field,
+    with_parameter,
+    without,
+    without_parameters,
+)
 from proxy.core.failure import CredentialError
 from tests.auth.planted import CANARY, Planted, request
 
@@ -103,3 +112,29 @@ def test_other_parameters_stay_byte_for_byte(query: str) -> None:
     left = kept[:-1].split("&") if kept else []
     given_pieces = iter(query.split("&"))
     assert all(any(piece == other for other in given_pieces) for piece in left if piece)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/a?b=1&sig=x&c", "/a?b=1&c"),
+        ("/a?s%69g=x", "/a"),
+        ("/a?SIG=x&b+c=1", "/a?SIG=x"),
+        ("/a", "/a"),
+        ("/a?", "/a?"),
+    ],
+)
+def test_the_callers_parameters_go_by_their_decoded_names(target: str, expected: str) -> None:
+    assert without_parameters(request(target=target), ["sig", "b c"]).target == expected
+
+
+def test_the_value_of_a_parameter_is_the_last_one_s_decoded() -> None:
+    asked = request(target="/a?key=1&k%65y=a%2Fb%20c&other=2")
+    assert parameter(asked, "key") == "a/b c"
+    assert parameter(asked, "missing") == ""
+
+
+def test_fields_go_however_they_are_spelled() -> None:
+    asked = request(("X_A", "1"), ("x-a", "2"), ("X-B", "3"))
+    assert list(without(asked, frozenset({"x-a"})).headers) == [("x-b", "3")]
+    assert without(asked, frozenset({"x-c"})) is asked

@@ -8,13 +8,13 @@ import pytest
 from proxy.auth.query import Query
 from proxy.core.failure import CredentialError
 from proxy.core.ports import Injector
-from tests.auth.planted import CANARY, SALT, Planted, request
+from tests.auth.planted import CANARY, ORIGIN, SALT, Planted, request
 
 
 async def test_it_is_the_one_parameter_of_its_name() -> None:
     injector: Injector = Query("api_key", Planted(), SALT)
     target = "/a/%2F?x=1&api_key=callers&api%5Fkey=callers&y=%2f+&&"
-    after = await injector.inject(request(("AUTHORIZATION", "callers"), ("A", "b"), target=target))
+    after = await injector.inject(request(("AUTHORIZATION", "callers"), ("A", "b"), target=target), ORIGIN)
     assert after.target == "/a/%2F?x=1&y=%2f+&&api_key=" + quote(CANARY, safe="")
     assert dict(parse_qsl(after.query))["api_key"] == CANARY
     assert list(after.headers) == [("a", "b")]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.auth.hmac import PARTS
+
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 LEAST = "upstreams:\n  a:\n    base_url: https://a.example\n"
 
@@ -63,14 +65,34 @@ BROKEN = [
         ],
     ),
     (
-        "a credential of a later version",
-        LEAST + "    auth: {type: oauth2, client_secret: canary}\n",
+        "a credential without what it needs",
+        LEAST
+        + "    auth:\n      type: oauth2\n      token_url: auth.example\n      client_secret: canary\n"
+        + "  b:\n    base_url: https://b.example\n    auth: {type: sigv4, service: s3, region: x, "
+        + "access_key_id: canary}\n"
+        + "  c:\n    base_url: https://c.example\n    auth:\n    - {type: header, name: A, value: canary}\n"
+        + "    - {type: hmac, kye: canary, key: canary, sign: '{verb}', headers: {B: '{signature}'}}\n",
         [
             (
-                "4: upstreams.a.auth: type oauth2 is not in this version; "
-                "it has none, bearer, basic, header, query"
-            )
+                "4: upstreams.a.auth.client_id: is missing; "
+                "write client_id: with what the provider calls it, or {env: NAME}"
+            ),
+            "6: upstreams.a.auth.token_url: should be a URL such as https://auth.example.com/oauth/token",
+            (
+                "10: upstreams.b.auth: access_key_id and secret_access_key belong together; "
+                "write both or neither"
+            ),
+            (
+                "15: upstreams.c.auth[1].sign: {verb} is no part of a request here; known are "
+                + ", ".join(sorted({*PARTS} - {"signature"}))
+            ),
+            "15: upstreams.c.auth[1].kye: unknown key; did you mean key?",
         ],
+    ),
+    (
+        "a fence that lets nothing through",
+        LEAST + "    allow: []\n",
+        ["4: upstreams.a.allow: is empty; write at least one"],
     ),
     (
         "two upstreams in one place",

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from proxy.config.credentials import (
     HERE,
-    RESERVED,
+    AnyAuth,
     AnyCredential,
     Auth,
     BasicCredential,
@@ -15,8 +15,9 @@ from proxy.config.credentials import (
     NoCredential,
     secrets_of,
 )
+from proxy.config.fields import RESERVED
 
-AUTH: TypeAdapter[AnyCredential] = TypeAdapter(Auth)
+AUTH: TypeAdapter[AnyAuth] = TypeAdapter(Auth)
 
 GIVEN: list[dict[str, Any]] = [
     {"type": "none"},
@@ -24,15 +25,50 @@ GIVEN: list[dict[str, Any]] = [
     {"type": "basic", "username": "canary-2", "password": "canary-3"},
     {"type": "header", "name": "X-Api-Key", "value": "canary-4"},
     {"type": "query", "name": "key", "value": "canary-5"},
+    {
+        "type": "oauth2",
+        "token_url": "https://auth.example.com/token",
+        "client_id": "canary-6",
+        "client_secret": "canary-7",
+    },
+    {
+        "type": "sigv4",
+        "service": "s3",
+        "region": "eu-west-1",
+        "access_key_id": "canary-8",
+        "secret_access_key": "canary-9",
+        "session_token": "canary-10",
+    },
+    {
+        "type": "hmac",
+        "key": "canary-11",
+        "key_id": "canary-12",
+        "sign": "{timestamp}{body}",
+        "headers": {"X-Sign": "{signature}"},
+    },
+    {
+        "type": "jwt_bearer",
+        "token_url": "https://auth.example.com/token",
+        "issuer": "me",
+        "private_key": "canary-13\nof two lines",
+    },
+    {"type": "github_app", "app_id": 7, "installation_id": 8, "private_key": "canary-14"},
+    {"type": "mtls", "cert": "/c.pem", "key": "/k.pem"},
 ]
+
+
+def one(given: object) -> AnyCredential:
+    credential = AUTH.validate_python(given)
+    assert not isinstance(credential, tuple)
+    return credential
 
 
 @pytest.mark.parametrize("given", GIVEN, ids=lambda given: given["type"])
 def test_each_type_with_its_fields(given: dict[str, Any]) -> None:
-    credential = AUTH.validate_python(given)
+    credential = one(given)
     assert credential.type == given["type"]
     revealed = {secret.reveal() for secret in secrets_of(credential)}
-    assert revealed == {value for value in given.values() if value.startswith("canary")}
+    assert revealed == {value for value in given.values() if str(value).startswith("canary")}
     for shown in (repr(credential), credential.model_dump_json(), str(credential.model_dump())):
         assert "canary" not in shown
 
@@ -41,12 +77,28 @@ def test_the_list_of_types_is_whole() -> None:
     assert [given["type"] for given in GIVEN] == list(HERE)
 
 
-@pytest.mark.parametrize("kind", ["oauth2", "sigv4", "hmac", "jwt_bearer", "github_app", "mtls"])
-def test_types_of_later_versions_are_refused_with_what_there_is(kind: str) -> None:
-    with pytest.raises(
-        ValidationError, match="not in this version; it has none, bearer, basic, header, query"
-    ):
-        AUTH.validate_python({"type": kind, "token_url": "https://x"})
+def test_keys_may_take_turns() -> None:
+    credential = one({"type": "bearer", "token": ["canary-1", {"env": "B"}]})
+    assert [secret.describe() for secret in secrets_of(credential)] == ["configuration", "env B"]
+
+
+def test_several_go_out_together() -> None:
+    several = AUTH.validate_python([GIVEN[3], GIVEN[4], GIVEN[1]])
+    assert isinstance(several, tuple)
+    assert [secret.reveal() for secret in secrets_of(several)] == ["canary-4", "canary-5", "canary-1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([GIVEN[1], GIVEN[1]], "type bearer can be there once"),
+        ([GIVEN[0], GIVEN[1]], "none has no place among others"),
+        ([GIVEN[3], {**GIVEN[3], "name": "x-api-key"}], "write the same header"),
+    ],
+)
+def test_what_cannot_go_out_together(given: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        AUTH.validate_python(given)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +115,11 @@ def test_types_of_later_versions_are_refused_with_what_there_is(kind: str) -> No
         {"type": "query", "name": "", "value": "canary"},
         {"type": "query", "name": "a&b", "value": "canary"},
         {"type": "query", "name": "a b", "value": "canary"},
+        {"type": "bearer", "token": []},
+        {"type": "mtls", "cert": "canary"},
         "canary",
+        [],
+        ["canary"],
     ],
 )
 def test_what_is_no_credential_is_refused_without_its_value(given: object) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from proxy.config import presets
+from proxy.config.credentials import BearerCredential
 from proxy.config.loading import Loaded, load, schema
 from proxy.config.problems import ConfigError
 from proxy.config.routes import UpstreamSettings
@@ -66,6 +67,7 @@ def test_a_preset_keeps_to_the_rules_of_all(name: str) -> None:
     assert settings.cache.scope.value == "credential"
     assert 429 in settings.retry.statuses
     if name != "generic":
+        assert not isinstance(settings.auth, tuple)
         assert settings.auth.type != "none"
 
 
@@ -165,12 +167,13 @@ def test_each_key_is_overridden_by_itself(tmp_path: Path) -> None:
     assert timeout.connect == 1.0
     assert (timeout.total, retry.idempotency_key) == (120.0, "Idempotency-Key")
     assert retry.max_replay_body == 1024 * 1024
-    assert repr(found.auth) == "BearerCredential(type='bearer', token=*** (env MINE))"
+    assert repr(found.auth) == "BearerCredential(type='bearer', token=(*** (env MINE),))"
 
 
 def test_a_credential_of_another_type_replaces_the_preset_s(tmp_path: Path) -> None:
     text = "upstreams: {a: {preset: anthropic, auth: {type: bearer, token: {env: T}}}}"
-    assert _layered(tmp_path, text, {}, {}).settings.upstreams["a"].auth.type == "bearer"
+    auth = _layered(tmp_path, text, {}, {}).settings.upstreams["a"].auth
+    assert isinstance(auth, BearerCredential)
 
 
 def test_own_rules_come_first(tmp_path: Path) -> None:

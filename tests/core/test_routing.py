@@ -19,7 +19,7 @@ class NoCredential:
     def identity(self):
         return "none"
 
-    async def inject(self, request):
+    async def inject(self, request, origin):
         return request
 
     def mask(self, text):

@@ -57,7 +57,7 @@ class Stamp:
     def identity(self) -> str:
         return "stamp"
 
-    async def inject(self, request: Request) -> Request:
+    async def inject(self, request: Request, origin: Base) -> Request:
         if self.failure is not None:
             raise self.failure
         self.count += 1

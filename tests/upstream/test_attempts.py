@@ -335,7 +335,7 @@ async def test_a_deadline_that_passed_while_the_credential_was_awaited(way: Way)
 
     clock = Late()
 
-    async def slow(request: Request) -> Request:
+    async def slow(request: Request, origin: Base) -> Request:
         clock.time += 100
         return request
 

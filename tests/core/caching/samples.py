@@ -36,7 +36,7 @@ class Named:
     def identity(self) -> str:
         return self.name
 
-    async def inject(self, request: Request) -> Request:
+    async def inject(self, request: Request, origin: Origin) -> Request:
         return request
 
     def mask(self, text: str) -> str:

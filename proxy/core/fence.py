@@ -1,0 +1,44 @@
+"""May this request have the upstream's credential?
+
+The law: where the operator has listed what is allowed, everything else is refused before a byte goes out,
+a stored answer included. A path is allowed only where it is both as it is spelled and as a server may
+decode it; a request that could be taken for another by a field is not allowed at all.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from proxy.core.failure import PermissionDeniedError
+from proxy.core.message import Request
+from proxy.core.routing import Route
+
+# Fields by which some servers take a request for one of another method or path.
+_OTHERWISE = frozenset(
+    {
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-path-override",
+    }
+)
+
+
+def check(request: Request, route: Route, target: str) -> None:
+    """Raises PermissionDeniedError. `target` is the one with the prefix stripped."""
+    if route.allow is None:
+        return
+    path = target.partition("?")[0]
+    spellings = {path, unquote(path, "latin-1")}
+    method = request.method
+    if not any(all(match.admits(method, spelling) for spelling in spellings) for match in route.allow):
+        raise _refused(f"{route.name} allows its credential for other methods or paths than this.")
+    for name in request.headers.names():
+        if name.replace("_", "-") in _OTHERWISE:
+            raise _refused(f"{route.name} allows its credential for some requests; {name} may make another.")
+
+
+def _refused(detail: str) -> PermissionDeniedError:
+    return PermissionDeniedError(detail, proxy_status="http_request_denied")

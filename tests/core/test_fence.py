@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core import fence
+from proxy.core.failure import PermissionDeniedError
+from proxy.core.message import Headers, Request, Whole
+from proxy.core.routing import Match
+from tests.core.caching.samples import route
+
+ALLOW = (Match(method="GET", path="/repos/*/*"), Match(method="POST", path="/search/**"), Match(path="/open"))
+
+
+def check(
+    method: str, target: str, *fields: tuple[str, str], allow: tuple[Match, ...] | None = ALLOW
+) -> None:
+    asked = Request(method=method, target=f"/api{target}", headers=Headers.of(*fields), body=Whole())
+    fence.check(asked, replace(route(), allow=allow), target)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/repos/a/b"),
+        ("GET", "/repos/a/b?x=/admin"),
+        ("POST", "/search/x/y/z"),
+        ("POST", "/search/a%2Fb"),
+        ("DELETE", "/open"),
+        ("GET", "/repos/a%20b/c"),
+    ],
+)
+def test_what_is_named_is_allowed(method: str, target: str) -> None:
+    check(method, target)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("HEAD", "/repos/a/b"),
+        ("DELETE", "/repos/a/b"),
+        ("GET", "/repos/a/b/keys"),
+        ("GET", "/repos/a/b%2Fkeys"),
+        ("GET", "/repos/a%2Fb/c"),
+        ("GET", "/repos"),
+        ("GET", "/search/x"),
+        ("GET", "/OPEN"),
+        ("GET", "/open/"),
+        ("GET", "/?/open"),
+    ],
+)
+def test_everything_else_is_refused(method: str, target: str) -> None:
+    with pytest.raises(PermissionDeniedError, match="other methods or paths") as told:
+        check(method, target)
+    assert (told.value.status, told.value.sent, told.value.code) == (403, False, "permission_denied")
+    assert told.value.proxy_status == "http_request_denied"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-HTTP-Method-Override", "x_http_method", "X-Method-Override", "X-Original-URL", "X-Rewrite-Url"],
+)
+def test_a_field_that_may_make_another_request_of_it_is_refused(name: str) -> None:
+    with pytest.raises(PermissionDeniedError, match="may make another"):
+        check("GET", "/repos/a/b", (name, "DELETE"))
+    check("GET", "/anything", (name, "DELETE"), allow=None)
+
+
+def test_without_a_fence_all_pass() -> None:
+    check("DELETE", "/anything", allow=None)
