@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, assert_never
 
 from proxy import __version__
-from proxy.auth.rotation import Kept
+from proxy.auth.surroundings import Surroundings
 from proxy.auth.veil import Veil
 from proxy.config.certificates import for_upstream
 from proxy.config.following import follow, missing
@@ -32,7 +32,7 @@ from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.repeats import Repeats
 from proxy.gateway.resilience import Resilience
-from proxy.injection import Surroundings, ends, injector, nowhere
+from proxy.injection import ends, injector, nowhere
 from proxy.observe import logs
 from proxy.observe.metrics import Metrics
 from proxy.observe.recent import Recent
@@ -46,6 +46,7 @@ from proxy.upstream.errand import Errand
 from proxy.upstream.session import Session
 
 if TYPE_CHECKING:
+    from proxy.auth.rotation import Kept
     from proxy.observe.tracing import Traces
 
 # The standard library's loggers lead into the one sink, which samples what repeats.

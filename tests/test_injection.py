@@ -17,9 +17,10 @@ from proxy.auth.none import NoCredential
 from proxy.auth.query import Query
 from proxy.auth.several import Several
 from proxy.auth.sigv4 import SigV4
+from proxy.auth.surroundings import Surroundings
 from proxy.config.loading import load
 from proxy.core.ports import Injector
-from proxy.injection import Surroundings, injector
+from proxy.injection import injector
 from tests.auth.planted import ORIGIN, SALT, Hands, request
 from tests.auth.samples import ACCOUNT, PEM, Provider, token
 from tests.config.test_credentials import GIVEN
