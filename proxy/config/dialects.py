@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from proxy.config.fields import FieldName
 from proxy.config.units import Duration
 from proxy.core import failure
-from proxy.core.dialect import Dialect, Form, Meter, Place, Row
+from proxy.core.dialect import PLAIN, Dialect, Form, Meter, Place, Row
 from proxy.core.failure import APIError
 
 KINDS: dict[str, type[APIError]] = {
@@ -140,7 +140,8 @@ class FormSettings(_Section):
     type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+(?:; ?charset=utf-8)?$")] = "application/json"
     when: dict[FieldName, _Text] = {}
     body: Any
-    words: dict[str, _Text] = {}
+    words: dict[str, str] = {}
+    statuses: dict[str, Annotated[int, Field(ge=400, le=599)]] = {}
     headers: dict[FieldName, str] = {}
     event: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
 
@@ -150,6 +151,7 @@ class FormSettings(_Section):
             body=self.body,
             when=tuple((name.lower(), glob.lower()) for name, glob in self.when.items()),
             words=dict(self.words),
+            statuses=dict(self.statuses),
             fields=tuple(self.headers.items()),
             event=self.event,
         )
@@ -168,7 +170,8 @@ class DialectSettings(_Section):
     sensitive: list[_Text] = []
 
     def dialect(self) -> Dialect:
-        return Dialect(
+        """PLAIN itself where nothing is written: of such an API no body is looked at."""
+        made = Dialect(
             message=tuple(map(Place.of, self.message)),
             code=tuple(map(Place.of, self.code)),
             request_id=tuple(map(Place.of, self.request_id)),
@@ -178,6 +181,7 @@ class DialectSettings(_Section):
             stop=tuple(self.stop.items()),
             sensitive=frozenset(name.lower() for name in self.sensitive),
         )
+        return PLAIN if made == PLAIN else made
 
 
 class ProbeSettings(_Section):

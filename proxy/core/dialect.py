@@ -106,14 +106,16 @@ class Form:
     """A failure of ours as the vendor would tell it.
 
     `body` is JSON with placeholders, or a text; `when` names fields of the request that must fit (globs).
-    `words` are the vendor's words for our codes, `*` for all others. `event` is the type under which it is
-    told within a stream of events; None = not told there.
+    `words` are the vendor's words for our codes, `*` for all others; `statuses` are its statuses for them,
+    where its SDK knows a failure by another one. `event` is the type under which it is told within a
+    stream of events; None = not told there.
     """
 
     media_type: str = "application/json"
     body: Any = None
     when: tuple[tuple[str, str], ...] = ()
     words: Mapping[str, str] | None = None
+    statuses: Mapping[str, int] | None = None
     fields: tuple[tuple[str, str], ...] = ()
     event: str | None = None
 

@@ -1,8 +1,9 @@
 """How would the API itself tell of a failure that is ours?
 
-The law: the status and our own fields stay what they are in every form; the body is the vendor's, so that
-its SDK raises the class that it always raises. A stream of events ends with an event that says so and is
-broken off all the same: nobody takes it for whole.
+The law: our own fields stay what they are in every form, and so does the status, but for one by which the
+vendor's SDK would not know the failure; the body is the vendor's, so that its SDK raises the class that it
+always raises. A stream of events ends with an event that says so and is broken off all the same: nobody
+takes it for whole.
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ def response(failure: APIError, one: Form, *, request_id: str) -> Response:
     fields += [(name, _filled_text(value, holes)) for name, value in one.fields]
     fields.append(("Cache-Control", "no-store"))
     headers = annotated(Headers.of(*fields), failure)
-    return Response(status=failure.status, reason=phrase(failure.status), headers=headers, body=Whole(data))
+    status = _status(failure, one)
+    return Response(status=status, reason=phrase(status), headers=headers, body=Whole(data))
+
+
+def _status(failure: APIError, one: Form) -> int:
+    return (one.statuses or {}).get(failure.code, failure.status)
 
 
 def event(failure: APIError, one: Form, *, request_id: str) -> bytes | None:
@@ -63,7 +69,7 @@ def _holes(failure: APIError, one: Form, request_id: str) -> dict[str, str | int
         "message": failure.detail,
         "code": failure.code,
         "word": words.get(failure.code, words.get("*", failure.code)),
-        "status": failure.status,
+        "status": _status(failure, one),
         "request_id": request_id,
     }
 

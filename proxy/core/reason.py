@@ -41,6 +41,7 @@ class Reason(StrEnum):
     NOT_UNDERSTOOD = "not-understood"
     NO_FRESHNESS = "no-freshness"
     UNCACHEABLE_STATUS = "uncacheable-status"
+    FAILURE_IN_BODY = "failure-in-body"
     TOO_LARGE = "too-large"
     COALESCED = "coalesced"
     CHANGED_MEANWHILE = "changed-meanwhile"
@@ -109,6 +110,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.NOT_UNDERSTOOD: "The origin wants its status understood by who stores it, and it is not known.",
     Reason.NO_FRESHNESS: "The answer says neither how long it may be used nor how to validate it.",
     Reason.UNCACHEABLE_STATUS: "An answer with this status is stored only where it says for how long.",
+    Reason.FAILURE_IN_BODY: "The answer says in its body that it failed, whatever its status says.",
     Reason.TOO_LARGE: "The answer is larger than an entry may be.",
     Reason.COALESCED: "Another request was already fetching the same, and failed.",
     Reason.CHANGED_MEANWHILE: "The resource was changed or purged while its answer was on the way.",

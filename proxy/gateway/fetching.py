@@ -42,7 +42,7 @@ _FIRST_SERVER_FAILURE = 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
 _PASSING = frozenset({408, 425, 429})
 # A verdict about this one answer or this one caller, not about the resource.
-_PERSONAL = frozenset({Reason.REQUEST_NO_STORE, Reason.NOT_MODIFIED, Reason.PARTIAL})
+_PERSONAL = frozenset({Reason.REQUEST_NO_STORE, Reason.NOT_MODIFIED, Reason.PARTIAL, Reason.FAILURE_IN_BODY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

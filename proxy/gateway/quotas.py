@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from proxy.core.dialect import Meter
 from proxy.core.message import Headers, Request
 from proxy.core.ports import Clock
 from proxy.core.resilience import quota
@@ -44,9 +45,11 @@ class Quotas:
             bucket = self._buckets.get((route.name, _segment(request.path)), DEFAULT)
         return Scope(route.name, who, bucket)
 
-    def learn(self, scope: Scope, path: str, headers: Headers, *, limited: bool) -> Scope:
-        """Remembers an answer's figures; the scope that it speaks for."""
-        readings = quota.readings(headers, self._clock.wall())
+    def learn(
+        self, scope: Scope, path: str, headers: Headers, *, limited: bool, meters: tuple[Meter, ...] = ()
+    ) -> Scope:
+        """Remembers an answer's figures; the scope that it speaks for. `meters` are its API's fields."""
+        readings = quota.readings(headers, self._clock.wall(), meters)
         if not readings:
             return scope
         named = quota.bucket_of(headers)

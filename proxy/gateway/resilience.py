@@ -248,14 +248,23 @@ class Resilience:
 
     # After it
 
-    def told(self, permit: Permit, cause: APIError | int | None, headers: Headers | None = None) -> None:
-        """What the end of an attempt says; None = its caller left."""
+    def told(
+        self,
+        permit: Permit,
+        cause: APIError | int | None,
+        headers: Headers | None = None,
+        *,
+        asked: float | None = None,
+    ) -> None:
+        """What the end of an attempt says; None = its caller left. `asked`: seconds that its body names."""
         now, route = self._clock.now(), permit.route
         self.endpoints.told(route, permit.origin, permit.circuit_era, cause)
         limited = cause == _TOO_MANY
         if headers is not None:
-            scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited)
+            meters = route.dialect.quota
+            scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited, meters=meters)
             seconds = wait.told(headers, self._clock.wall(), limited=True) if limited else None
+            seconds = asked if limited and seconds is None else seconds
             if seconds is not None:
                 self._gates.limited(scope, seconds)
         if self._gates:
@@ -313,7 +322,11 @@ class Permit:
         """The head is here; the response to hand on, whose body's end frees the place."""
         if self._ended:
             return response
-        self._owner.told(self, response.status, response.headers)
+        fault = response.fault
+        if fault is None:
+            self._owner.told(self, response.status, response.headers)
+        else:
+            self._owner.told(self, fault.meant, response.headers, asked=fault.wait)
         self._ended = True
         place = self.place
         if place is None:

@@ -45,6 +45,7 @@ from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
+from proxy.upstream.judging import judged
 from proxy.upstream.replay import Replay, prepared, replayable
 from proxy.upstream.session import Call, CallerFault, Session
 
@@ -266,19 +267,21 @@ class _Trial(RetryOptionsBase):
             return _Answer(method, response)
         if permit is not None:
             response = permit.answered(response)
-        if status < _FIRST_FAILURE:  # most answers: nothing is to be decided
+        if status < _FIRST_FAILURE and response.fault is None:  # most answers: nothing is to be decided
             attempt.outcome = outcome
             attempt.seconds = clock.now() - attempt.started
             self._decision = None
             self._tell(attempt)
-        elif self._again(number, attempt, outcome, status, response.headers):
+        elif self._again(number, attempt, outcome, response):
             response.body.close()
         return _Answer(method, response)
 
     async def _sent(self, call: Call, number: int, attempt: Attempt, permit: Permit | None) -> Response:
         """What came. Raises _AgainError where another attempt is to follow, else the failure."""
         try:
-            return await self._owner.session.send(call)
+            response = await self._owner.session.send(call)
+            path, wall = call.request.path, self._owner.clock.wall()
+            return await judged(response, self._route.dialect, path=path, wall=wall)
         except CallerFault as fault:
             raise fault.failure from None
         except APIError as failure:
@@ -288,7 +291,7 @@ class _Trial(RetryOptionsBase):
                 raise
             if permit is not None:
                 permit.failed(failure)
-            if self._again(number, attempt, outcome, failure, _NONE):
+            if self._again(number, attempt, outcome, failure):
                 raise _AgainError from failure
             raise
         finally:
@@ -349,9 +352,7 @@ class _Trial(RetryOptionsBase):
         attempt.url = attempt.endpoint + request.path
         return replace(request, headers=within(request.headers, trace, attempt.span))
 
-    def _again(
-        self, number: int, attempt: Attempt, outcome: str, cause: APIError | int, headers: Headers
-    ) -> bool:
+    def _again(self, number: int, attempt: Attempt, outcome: str, ended: APIError | Response) -> bool:
         owner, route = self._owner, self._route
         now = owner.clock.now()
         attempt.seconds = now - attempt.started
@@ -360,14 +361,15 @@ class _Trial(RetryOptionsBase):
             route.retry,
             method=self._request.method,
             attempt=number,
-            cause=cause,
-            headers=headers,
+            cause=ended.status if isinstance(ended, Response) else ended,
+            headers=ended.headers if isinstance(ended, Response) else _NONE,
             replayable=replayable(self._body, route.retry.max_replay_body),
             keyed=self._keyed,
             remaining=self._deadline - now,
             chance=owner.chance(),
             wall=owner.clock.wall(),
             elsewhere=owner.restraint is not None and owner.restraint.elsewhere(route, self._exchange),
+            fault=ended.fault if isinstance(ended, Response) else None,
         )
         if isinstance(decision, Again):
             refusal = self._refusal(self._deadline - now)

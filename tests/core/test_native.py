@@ -86,3 +86,10 @@ def test_the_usual_event_has_no_name_and_some_apis_have_none() -> None:
     plain = native.event(ConnectError(), Form(body={"e": 1}, event="message"), request_id="r")
     assert plain == b'data: {"e":1}\n\n'
     assert native.event(ConnectError(), Form(body={}), request_id="r") is None
+
+
+def test_a_status_by_which_the_sdk_knows_a_failure_goes_before_ours() -> None:
+    form = Form(body={"status": "{status}"}, statuses={"rate_limited": 403})
+    assert body(RateLimitError(), form)[0] == 403
+    assert body(RateLimitError(), form)[2] == b'{"status":403}'
+    assert body(ConnectError(), form)[0] == 502

@@ -22,6 +22,7 @@ from proxy.core.reason import Reason
 _PARTIAL = 206
 _NOT_MODIFIED = 304
 _FIRST_FINAL = 200
+_FIRST_FAILURE = 400
 # Whose meaning this cache knows: all that RFC 9110 defines, but for partial content.
 _UNDERSTOOD = frozenset({*range(200, 206), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426})
 _UNDERSTOOD |= frozenset(range(500, 506))
@@ -79,6 +80,7 @@ def _refused(request: Request, response: Response, said: Directives, policy: Cac
     table = (
         (status == _PARTIAL and not _part(request, response), Reason.PARTIAL),
         (status == _NOT_MODIFIED or status < _FIRST_FINAL, Reason.NOT_MODIFIED),
+        (response.fault is not None and status < _FIRST_FAILURE, Reason.FAILURE_IN_BODY),
         ("no-store" in directive.of_request(request.headers), Reason.REQUEST_NO_STORE),
         (demanding and status not in _UNDERSTOOD, Reason.NOT_UNDERSTOOD),
         (not demanding and "no-store" in said, Reason.NO_STORE),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.core.classify import Fault
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
@@ -65,6 +66,12 @@ def should_retry(headers: Headers) -> bool | None:
             return word is Said.YES
 
 
+def _verdict(fault: Fault | None) -> Said:
+    if fault is None or fault.again is None:
+        return Said.NOTHING
+    return Said.YES if fault.again else Said.NO
+
+
 def decide(
     policy: RetryPolicy,
     *,
@@ -77,21 +84,26 @@ def decide(
     remaining: float,
     chance: float,
     wall: float,
-    verdict: Said = Said.NOTHING,
     elsewhere: bool = False,
+    fault: Fault | None = None,
 ) -> Again | Stop:
     """What follows attempt number `attempt` (from 1) that ended in a failure or a status.
 
     `replayable`: the body can be sent from its first byte. `keyed`: the request carries the field that
     `policy.idempotency_key` names. `remaining`: seconds left of the total. `chance`: in [0, 1).
-    `verdict`: what a preset reads out of the answer. `elsewhere`: the next attempt goes to another endpoint,
-    for which a time that this one names says nothing, unless it limits the credential.
+    `elsewhere`: the next attempt goes to another endpoint, for which a time that this one names says
+    nothing, unless it limits the credential. `fault`: what the answer is in truth, as its API's dialect
+    has it.
     """
-    asked = told(headers, wall, limited=cause == _TOO_MANY)
+    limited = cause == _TOO_MANY if fault is None else fault.meant == _TOO_MANY
+    asked = told(headers, wall, limited=limited)
+    if asked is None and fault is not None:
+        asked = fault.wait
     match cause:
         case int() as status:
-            ended = repetition.of_status(status, statuses=policy.statuses, timed=asked is not None)
-            word = repetition.said(headers, verdict)
+            meant = status if fault is None else fault.meant
+            ended = repetition.of_status(meant, statuses=policy.statuses, timed=asked is not None)
+            word = repetition.said(headers, _verdict(fault))
         case failure:
             ended, word = repetition.of_failure(failure), Said.NOTHING
     twice = repetition.twice(method, methods=policy.methods, keyed=keyed)
@@ -104,7 +116,7 @@ def decide(
         return Stop(reason=Reason.BODY_NOT_REPLAYABLE)
     if elsewhere and ended is Ended.UNREACHED:
         after = 0.0
-    elif asked is not None and not (elsewhere and cause != _TOO_MANY):
+    elif asked is not None and (limited or not elsewhere):
         if asked > policy.max_retry_after:
             return Stop(reason=Reason.RETRY_AFTER_TOO_LONG)
         after = spread(asked, chance)

@@ -4,10 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.caching.admission import Admit, Skip
+from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.policy import CachePolicy, Scope
+from proxy.core.classify import Fault
+from proxy.core.failure import RateLimitError
 from proxy.core.reason import Reason
-from tests.core.caching.samples import NOW, PRIVATE, SHARED, TODAY, WALL, Pair, decided, entry
+from tests.core.caching.samples import (
+    NOW,
+    PRIVATE,
+    SECRET,
+    SHARED,
+    TODAY,
+    WALL,
+    Pair,
+    decided,
+    entry,
+    request,
+    response,
+)
 
 AUTHORIZED = (("Authorization", "Bearer x"),)
 TAGGED = ("ETag", '"a"')
@@ -278,3 +292,10 @@ def test_nothing_is_admitted_that_must_not_be(fields: list[Pair], status: int, p
     assert not outcome.entry.headers.names() & {"set-cookie", "connection", "age", "transfer-encoding"}
     assert outcome.entry.lifetime > 0 or outcome.entry.validators
     assert status != 206
+
+
+def test_a_failure_under_a_success_s_status_is_never_stored() -> None:
+    fault = Fault(kind=RateLimitError, status=200)
+    said = replace(response(FRESH, TAGGED), fault=fault)
+    found = admit(request(), said, Moment(sent=NOW, received=NOW, wall=WALL), policy=PRIVATE, secret=SECRET)
+    assert found == Skip(reason=Reason.FAILURE_IN_BODY)

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.classify import Fault
 from proxy.core.failure import (
     APIError,
     ConnectError,
     CredentialError,
     DeadlineExceededError,
+    PermissionDeniedError,
+    QuotaExhaustedError,
+    RateLimitError,
+    ServerError,
     UpstreamProtocolError,
     UpstreamTimeoutError,
 )
@@ -212,3 +217,35 @@ def test_another_endpoint_is_asked_at_once_or_after_our_own_wait_but_for_limits(
     found = decided(cause, *pairs, elsewhere=True)
     assert isinstance(found, Again)
     assert found.after == pytest.approx(after)
+
+
+LIMITED = Fault(kind=RateLimitError, status=403, wait=2.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "method", "reason"),
+    [
+        (LIMITED, "POST", Reason.RETRY_AFTER),
+        (replace(LIMITED, wait=None), "POST", Reason.STATUS),
+        (replace(LIMITED, wait=1000.0), "GET", Reason.RETRY_AFTER_TOO_LONG),
+        (Fault(kind=QuotaExhaustedError, status=429, again=False), "GET", Reason.SHOULD_NOT_RETRY),
+        (Fault(kind=ServerError, status=200), "GET", Reason.STATUS),
+        (Fault(kind=ServerError, status=200), "POST", Reason.MAY_HAVE_HAPPENED),
+        (Fault(kind=PermissionDeniedError, status=403), "GET", Reason.FINAL),
+        (Fault(kind=PermissionDeniedError, status=403, again=True), "POST", Reason.SHOULD_RETRY),
+    ],
+)
+def test_what_the_answer_is_in_truth_goes_before_its_status(
+    fault: Fault, method: str, reason: Reason
+) -> None:
+    assert decided(fault.status, method=method, fault=fault).reason is reason
+
+
+def test_the_upstream_s_own_word_goes_before_its_preset_s() -> None:
+    never = Fault(kind=ServerError, status=500, again=False)
+    assert decided(500, ("X-Should-Retry", "true"), fault=never).reason is Reason.SHOULD_RETRY
+
+
+def test_the_wait_that_a_body_names_is_kept() -> None:
+    found = decided(403, fault=LIMITED, chance=0.0)
+    assert found == Again(after=2.0, reason=Reason.RETRY_AFTER)
