@@ -9,6 +9,7 @@ cannot be carried out still holds: see `marks`.
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -34,10 +35,12 @@ from proxy.stores.volume import Change, Volume
 
 T = TypeVar("T")
 
-_DIRECT = 32 * 1024  # bytes that are read where they are asked for
-_SLOW = 0.002  # seconds that such a read may take, or the next ones go to the thread
+_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
+_DIRECT = 256 * 1024  # bytes that are read where they are asked for: a quarter of a millisecond
+_SLOW = 0.002  # seconds that such a read may wait for the disk, or the next ones go to the thread
 _COLD = 10.0  # seconds for which they do
 _PATIENCE = 2.0  # seconds for a busy disk, or for another process to let us write
+_QUIET = 10.0  # seconds without a failure after which it is said to work
 _OPEN_WITHIN = 2.0
 _TRY_AGAIN = 2.0  # seconds between two attempts to open
 _NOTE_USES = 1.0  # seconds between two times that uses are written down
@@ -68,7 +71,7 @@ class DiskStore:
         self._max_entry_bytes = max_entry_bytes
         self._clock = clock
         self._on_evict = on_evict
-        self._health = Health(str(path), on_failure)
+        self._health = Health(str(path), on_failure, quiet=_QUIET)
         self._boot = ""
         self._folder: Folder | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -127,8 +130,9 @@ class DiskStore:
             begun, at = time.monotonic(), self._instant()
             read = None
             if begun >= self._cold_until:
+                faults = _faults()
                 read = _read(volume, key, at, most=_DIRECT)
-                if time.monotonic() - begun > _SLOW:
+                if time.monotonic() - begun > _SLOW and _faults() != faults:
                     self._cold_until = begun + _COLD
             if read is None:
                 reading = asyncio.get_running_loop().run_in_executor(self._reader, _read, volume, key, at)
@@ -325,6 +329,13 @@ class DiskStore:
     def _tell(self, gone: Sequence[str]) -> None:
         for reason in gone:
             self._on_evict(reason)
+
+
+def _faults() -> int:
+    """How often this thread has waited for a disk so far; where the system does not say, another number."""
+    if _THREAD is None:
+        return time.monotonic_ns()
+    return resource.getrusage(_THREAD).ru_majflt
 
 
 def _enter(path: Path, room: int) -> tuple[Folder, str]:

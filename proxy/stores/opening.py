@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from proxy.stores.memory import MemoryStore
 from proxy.stores.tier import Backing, Tiered
 
 _SHARE_IN_FRONT = 8  # of the bytes of what is behind, one part of so many is in front
+_TURN = 0.0005  # seconds
 _MOST_IN_FRONT = 64 * 1024 * 1024
 
 
@@ -72,6 +74,9 @@ async def disk(path: Path, bounds: Bounds, telling: Telling, clock: Clock, *, na
     """
     from proxy.stores.disk import DiskStore  # noqa: PLC0415 - see above
 
+    # A thread that writes gives the interpreter up at every step, and under load waits this long to get it
+    # back; a loop waits as long for a thread.
+    sys.setswitchinterval(_TURN)
     store = DiskStore(
         path,
         max_bytes=bounds.max_bytes,

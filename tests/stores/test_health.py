@@ -31,3 +31,19 @@ def test_it_fails_again_after_it_worked(caplog: pytest.LogCaptureFixture) -> Non
         health.failed("full", "full")
         health.worked()
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
+
+
+def test_what_fails_now_and_then_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    time = 100.0
+    health = Health("/cache", quiet=10, now=lambda: time)
+    with caplog.at_level(logging.INFO, logger="leeward.stores"):
+        for _ in range(5):
+            health.failed("full", "full")
+            time += 5
+            health.worked()
+            assert not health.trouble
+        assert len(caplog.messages) == 1
+        time += 5
+        health.worked()
+        health.worked()
+    assert len(caplog.messages) == 2
