@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 from proxy.admin.guard import Guard, Local
 from proxy.admin.stored import UnclearError, meant, purge
 from proxy.core.caching.purge import Purge
-from proxy.core.failure import BadRequestError, NoRouteError
+from proxy.core.failure import BadRequestError, NoRouteError, PermissionDeniedError
 
 MOST_ROWS = 1000
 _USUAL_ROWS = 100
@@ -61,9 +61,9 @@ class Sources:
     `exposition` takes an Accept and gives the page with its Content-Type; `readiness` says whether new
     requests are served, with details; `requests` takes a limit and answers newest first; `cache` lists at
     most so many entries of those that a purge would mean; `purge` says how many entries went; `explain`
-    takes a method and a path and raises NoRouteError or BadRequestError; `drain` begins the drain and
-    returns; `reload` answers the problems for which nothing was changed. Where nobody is there to be asked,
-    they raise aiohttp's HTTPServiceUnavailable.
+    takes a method and a path and raises NoRouteError, BadRequestError or PermissionDeniedError; `drain`
+    begins the drain and returns; `reload` answers the problems for which nothing was changed. Where nobody
+    is there to be asked, they raise aiohttp's HTTPServiceUnavailable.
     """
 
     exposition: Callable[[str], Awaitable[tuple[bytes, str]]]
@@ -143,6 +143,8 @@ class _Endpoints:
             return _json(await self._sources.explain(request.query.get("method", "GET").upper(), target))
         except NoRouteError as error:
             return _error(404, error.code, error.detail)
+        except PermissionDeniedError as error:
+            return _error(403, error.code, error.detail)
         except BadRequestError as error:
             return _error(422, error.code, error.detail)
 

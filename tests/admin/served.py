@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.admin.api import Sources, UnknownUpstreamError, application
 from proxy.core.caching.purge import Purge
-from proxy.core.failure import BadRequestError, NoRouteError
+from proxy.core.failure import BadRequestError, NoRouteError, PermissionDeniedError
 
 
 @dataclass(slots=True)
@@ -89,6 +89,8 @@ class Behind:
             raise BadRequestError("no path")
         if path == "/nowhere":
             raise NoRouteError("no upstream")
+        if path == "/fenced":
+            raise PermissionDeniedError("not allowed")
         return {"method": method, "path": path}
 
     def drain(self) -> None:

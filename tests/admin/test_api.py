@@ -159,6 +159,7 @@ async def test_drain(body: bytes) -> None:
         ("?method=post&path=/a%3Fb=%C3%A4", 200, {"method": "POST", "path": "/a?b=\u00c3\u00a4"}),
         ("?path=/a", 200, {"method": "GET", "path": "/a"}),
         ("?path=/nowhere", 404, {"error": "no_route", "detail": "no upstream"}),
+        ("?path=/fenced", 403, {"error": "permission_denied", "detail": "not allowed"}),
         ("?path=a", 422, {"error": "bad_request", "detail": "no path"}),
     ],
 )

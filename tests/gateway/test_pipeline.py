@@ -12,12 +12,13 @@ from proxy.core.failure import (
     ConnectError,
     InvalidRequestError,
     NoRouteError,
+    PermissionDeniedError,
     RateLimitError,
     UpstreamProtocolError,
 )
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.reason import Reason
-from proxy.core.routing import ErrorMode, Table
+from proxy.core.routing import ErrorMode, Match, Table
 from proxy.gateway.pipeline import Pipeline, failed, signed
 from tests.core.test_routing import NoCredential, route
 
@@ -146,6 +147,17 @@ async def test_no_route():
     request = Request(method="GET", target="/elsewhere", headers=Headers(), body=Whole(), host="h")
     with pytest.raises(NoRouteError):
         await pipeline(Says(answered(200))).answer(request, exchange(), traceparent="TP")
+
+
+async def test_what_the_fence_does_not_allow_is_told_of_its_route_and_goes_nowhere():
+    upstream, record = Says(answered(200)), exchange()
+    request = Request(method="GET", target="/up/x", headers=Headers(), body=Whole(), host="h")
+    fenced = pipeline(upstream, allow=(Match(method="GET", path="/y"),))
+    with pytest.raises(PermissionDeniedError):
+        await fenced.answer(request, record, traceparent="TP")
+    assert (record.route, upstream.asked) == ("up", [])
+    await pipeline(upstream, allow=(Match(path="/x"),)).answer(request, record, traceparent="TP")
+    assert len(upstream.asked) == 1
 
 
 async def test_translate():

@@ -234,6 +234,7 @@ def test_every_failure_code_together_stays_within_the_bound() -> None:
     metrics.watch_endpoints(lambda: {("github", str(n)): True for n in range(MOST_ENDPOINTS)})
     metrics.watch_quotas(lambda: {("github", str(n)): 1.0 for n in range(99)})
     metrics.watch_budgets(lambda: {"github": 1.0})
+    metrics.watch_credentials(lambda: {"github": 1.0})
     ours = [name for name, labels in scraped(metrics) if ("upstream", "github") in labels]
     assert len(ours) <= SERIES_A_ROUTE, Counter(ours)
 
@@ -243,6 +244,13 @@ def test_each_endpoint_is_shown_up_or_not() -> None:
     metrics.watch_endpoints(lambda: {("api", "a.example"): True, ("api", "b.example:81"): False})
     assert value(metrics, "leeward_endpoint_up", upstream="api", endpoint="a.example") == 1
     assert value(metrics, "leeward_endpoint_up", upstream="api", endpoint="b.example:81") == 0
+
+
+def test_what_a_credential_has_left_is_shown() -> None:
+    metrics = Metrics("1", ["api"])
+    assert not [name for name, _ in scraped(metrics) if name == "leeward_credential_expires_seconds"]
+    metrics.watch_credentials(lambda: {"api": 12.5})
+    assert value(metrics, "leeward_credential_expires_seconds", upstream="api") == 12.5
 
 
 def test_no_label_holds_a_callers_string() -> None:
