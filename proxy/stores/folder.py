@@ -106,8 +106,9 @@ def _enter(path: Path, lock: int, room: int) -> Folder:
         state = _read(path / "state")
         if state != "clean" and (state != _state() or not codec.boot()):
             _empty(path)
-        (path / "state").touch(mode=0o600)
-        _write(path / "state", _state())
+        if state != _state():
+            (path / "state").touch(mode=0o600)
+            _write(path / "state", _state())
     elif _read(path / "state") == "clean":
         _write(path / "state", _state())  # who wrote that was leaving just now
     marks = Marks(path / _MARKS)

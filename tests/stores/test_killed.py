@@ -16,7 +16,7 @@ def test_killed_two_hundred_times_while_it_writes(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=400,
     )
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
