@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -75,15 +76,13 @@ def _upstream(written: str) -> str:
         preset = presets.read(written, Path())
     except ValueError as error:
         raise ValueError(f"{written} {error}") from None
-    reads = list(dict.fromkeys(presets.variables(preset.keys)))
     lines = [
         f"  {preset.name}:",
         f"    preset: {written}    # {preset.about}; leeward presets {written} prints it",
     ]
     if preset.address is not None and "base_url" not in preset.keys:
         lines.append(f"    base_url: {preset.address}    # yours")
-    if reads:
-        lines.append(
-            f"    # The credential is read from {', '.join(reads)}; any key of the preset may stand here."
-        )
+    lines += [f"    {key}: {json.dumps(value)}    # yours" for key, value in preset.yours.items()]
+    if preset.reads:
+        lines.append(f"    # Read from the environment: {', '.join(preset.reads)}.")
     return "\n".join([*lines, "    cache: {default_ttl: 0s}    # for answers that say nothing themselves\n"])

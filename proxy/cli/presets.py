@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,11 +30,13 @@ def presets(
     except ValueError as error:
         print(f"{name} {error}", file=sys.stderr)
         return 2
-    reads = list(dict.fromkeys(known.variables(preset.keys)))
+    reads = preset.reads
     print(f"# preset: {name}")
     print(f"# reads {', '.join(reads)} from the environment" if reads else "# reads no environment variable")
     if preset.address is not None and "base_url" not in preset.keys:
         print(f"# base_url is yours to write, such as {preset.address}")
+    if preset.yours:
+        print(f"# and so is {json.dumps(preset.yours)}")
     print(preset.text, end="")
     return 0
 
@@ -41,11 +44,7 @@ def presets(
 def _row(preset: known.Preset) -> tuple[str, str, str, str]:
     base_url = preset.keys.get("base_url")
     address = base_url if isinstance(base_url, str) else (preset.address or "")
-    return preset.name, address, slot(preset.keys.get("auth")), " ".join(_reads(preset))
-
-
-def _reads(preset: known.Preset) -> list[str]:
-    return list(dict.fromkeys(known.variables(preset.keys))) or ["-"]
+    return preset.name, address, slot(preset.keys.get("auth")), " ".join(preset.reads or ["-"])
 
 
 def slot(auth: Any) -> str:

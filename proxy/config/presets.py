@@ -17,17 +17,23 @@ from proxy.config.document import Document
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
 # What a preset says about itself beside an upstream's keys.
-ABOUT = ("about", "docs", "address")
+ABOUT = ("about", "docs", "address", "yours", "environment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """One preset as it is written. `address` is an example where the base URL is each user's own."""
+    """One preset as it is written.
+
+    `address` is an example where the base URL is each user's own, `yours` one of other keys that are; `reads`
+    names the environment variables that it looks at.
+    """
 
     name: str
     about: str
     address: str | None
+    yours: Mapping[str, Any]
     keys: Mapping[str, Any]
+    reads: tuple[str, ...]
     document: Document
     text: str
 
@@ -59,12 +65,17 @@ def read(written: str, folder: Path | None = None) -> Preset:
     found.name = name if not is_file(written) else str(path)
     if found.problems and not found.data:
         raise ValueError(f"{path} {found.problems[0].message}")
-    about, address = found.data.get("about"), found.data.get("address")
+    about, address, yours = (found.data.get(key) for key in ("about", "address", "yours"))
+    given = {key: value for key, value in found.data.items() if key not in ABOUT}
+    also = found.data.get("environment")
+    reads = [*variables(given), *(map(str, also) if isinstance(also, list) else ())]
     return Preset(
         name=path.stem,
         about=about if isinstance(about, str) else "",
         address=address if isinstance(address, str) else None,
-        keys={key: value for key, value in found.data.items() if key not in ABOUT},
+        yours=yours if isinstance(yours, Mapping) else {},
+        keys=given,
+        reads=tuple(dict.fromkeys(reads)),
         document=found,
         text=path.read_text(encoding="utf-8-sig"),
     )

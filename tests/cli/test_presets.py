@@ -34,7 +34,7 @@ def test_one_is_printed_as_yaml_with_the_names_that_it_reads(
     shown = capsys.readouterr().out
     given = presets.read(name)
     assert yaml.safe_load(shown) == yaml.safe_load(given.text)
-    for variable in presets.variables(given.keys):
+    for variable in given.reads:
         assert variable in shown.splitlines()[1]
 
 

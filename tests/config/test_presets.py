@@ -12,7 +12,7 @@ import yaml
 
 from proxy.config import presets
 from proxy.config.credentials import BearerCredential
-from proxy.config.loading import Loaded, load, schema
+from proxy.config.loading import Loaded, load, merged, schema
 from proxy.config.problems import ConfigError
 from proxy.config.routes import UpstreamSettings
 from proxy.core import problem
@@ -25,7 +25,7 @@ from proxy.core.routing import ErrorMode
 RECORDED = Path(__file__).parent / "recorded"
 ASKED_FOR = {
     *("openai", "azure-openai", "anthropic", "github", "gitlab", "stripe", "slack", "google", "twilio"),
-    *("shopify", "notion", "jira", "sendgrid", "huggingface", "discord", "generic"),
+    *("aws", "azure-arm", "shopify", "notion", "jira", "sendgrid", "huggingface", "discord", "generic"),
 }
 
 
@@ -33,6 +33,7 @@ def upstream(name: str, **keys: Any) -> UpstreamSettings:
     given = presets.read(name)
     if given.address is not None:
         keys.setdefault("base_url", given.address)
+    keys = {**given.yours, **keys}
     return load(None, {"upstreams": {"api": {"preset": name, **keys}}}, {}).settings.upstreams["api"]
 
 
@@ -52,7 +53,8 @@ def test_a_preset_is_valid_as_it_stands(name: str) -> None:
     assert given.document.problems == []
     assert given.about
     assert isinstance(given.document.data["docs"] if name != "generic" else "", str)
-    written = {"upstreams": {"api": {**given.keys, "base_url": given.address or given.keys["base_url"]}}}
+    written = {"upstreams": {"api": merged(given.yours, given.keys)}}
+    written["upstreams"]["api"]["base_url"] = given.address or given.keys["base_url"]
     jsonschema.validate(written, schema())
     settings = upstream(name)
     assert settings.dialect.message
@@ -135,7 +137,7 @@ def test_a_preset_is_all_that_has_to_be_written() -> None:
     assert settings.base_url[0].url == "https://api.stripe.com"
     assert settings.retry.idempotency_key == "Idempotency-Key"
     assert settings.errors is ErrorMode.NATIVE
-    assert next(iter(presets.variables(presets.read("stripe").keys))) == "STRIPE_API_KEY"
+    assert presets.read("stripe").reads == ("STRIPE_API_KEY",)
 
 
 def test_it_may_come_from_the_environment_alone() -> None:
@@ -207,7 +209,7 @@ def test_an_unknown_preset_is_told_with_the_nearest() -> None:
     told = wrong({"upstreams": {"a": {"preset": "strip"}}})
     assert len(told) == 1
     assert "is no preset; did you mean stripe?" in told[0]
-    assert "there are anthropic, azure-openai" in wrong({"upstreams": {"a": {"preset": "zzz"}}})[0]
+    assert "there are anthropic, aws, azure-arm" in wrong({"upstreams": {"a": {"preset": "zzz"}}})[0]
 
 
 OWN = """\
