@@ -21,7 +21,7 @@ PATIENCE = 120
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory) -> Path:
     """The SDKs in the versions of package-lock.json."""
-    folder = tmp_path_factory.mktemp("node")
+    folder: Path = tmp_path_factory.mktemp("node")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, folder)
     done = subprocess.run(
