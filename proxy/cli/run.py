@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    import typer  # of its own options a start knows the names, and needs no more
 
     from proxy.config.loading import Loaded
 
@@ -24,7 +24,7 @@ _NOTHING = (
 
 def run(
     config: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="YAML file. Default: ./leeward.yaml, then LEEWARD_CONFIG.", metavar="FILE"),
     ] = None,
     upstream: Annotated[
@@ -48,27 +48,28 @@ def run(
         str | None, typer.Option(help="The admin port's address, in the same forms.", metavar="ADDR")
     ] = None,
     workers: Annotated[str | None, typer.Option(help="Processes that share the port.", metavar="N")] = None,
-) -> None:
+) -> int:
     """Runs the proxy.
 
     Example: leeward run --upstream https://api.github.com --token-env GITHUB_TOKEN --ttl 60s
     """
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each start looks through all packages
-    gc.disable()  # what a start makes lives as long as the process: looking through it finds nothing
     from proxy.config.loading import find, load, single_upstream
     from proxy.config.problems import ConfigError
 
     if upstream is None and (token_env is not None or ttl is not None):
-        raise typer.BadParameter("--token-env and --ttl go with --upstream")
+        print("--token-env and --ttl go with --upstream", file=sys.stderr)
+        return 2
     given: dict[str, Any] = {} if upstream is None else single_upstream(upstream, token_env, ttl)
     sockets = {"listen": listen, "admin": admin, "workers": workers}
     server = {name: value for name, value in sockets.items() if value is not None}
     if server:
         given["server"] = server
-    file = config if config is not None or upstream is not None else find(os.environ)
+    named = None if config is None else Path(config)
+    file = named if named is not None or upstream is not None else find(os.environ)
     if file is None and upstream is None and not any(name.startswith(_UPSTREAMS) for name in os.environ):
         print(_NOTHING, file=sys.stderr)
-        raise typer.Exit(2)
+        return 2
 
     def again() -> Loaded:
         return load(file, given, os.environ)
@@ -78,8 +79,8 @@ def run(
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        raise typer.Exit(2) from None
-    raise typer.Exit(_serve(loaded, again))
+        return 2
+    return _serve(loaded, again)
 
 
 def _serve(loaded: Loaded, again: Callable[[], Loaded]) -> int:

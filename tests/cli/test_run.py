@@ -37,7 +37,7 @@ def test_files_for_tls_that_are_not_there_exit_1(folder):
 
 def test_what_is_not_in_force_is_logged_and_the_proxy_runs(folder):
     running = Leeward.of(
-        {"upstreams": {"up": {"base_url": "http://127.0.0.1:1", "errors": "native"}}}, folder
+        {"upstreams": {"up": {"base_url": "http://127.0.0.1:1", "probe": {"path": "/status"}}}}, folder
     )
     assert running.stop() == 0
     assert "not in force in this version" in running.stderr

@@ -71,7 +71,7 @@ def test_the_command_line_itself_imports_little() -> None:
 
 def test_a_command_imports_only_itself() -> None:
     found = imported_by("from proxy.cli import main; main(['check', '--help'])")
-    assert {name for name in found if name.startswith("proxy.cli.")} == {"proxy.cli.check"}
+    assert {name for name in found if name.startswith("proxy.cli.")} == {"proxy.cli.check", "proxy.cli.typed"}
     assert "aiohttp" not in found
     assert "rich" not in found
 
