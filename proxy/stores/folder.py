@@ -96,23 +96,10 @@ def enter(path: Path, *, room: int) -> Folder:
 
 
 def _enter(path: Path, lock: int, room: int) -> Folder:
-    alone = _try(lock, fcntl.LOCK_EX)
-    limit = time.monotonic() + _PATIENCE
-    while not alone and not _try(lock, fcntl.LOCK_SH):
-        if time.monotonic() > limit:
-            raise TimeoutError(f"another process does not let go of {path}")
-        time.sleep(0.01)
-    if alone:
-        state = _read(path / "state")
-        if state != "clean" and (state != _state() or not codec.boot()):
-            _empty(path)
-        if state != _state():
-            (path / "state").touch(mode=0o600)
-            _write(path / "state", _state())
-    elif _read(path / "state") == "clean":
-        _write(path / "state", _state())  # who wrote that was leaving just now
+    alone = _let_in(path, lock)
+    first = _claim(path, alone=alone)
     marks = Marks(path / _MARKS)
-    if alone and state != _state():
+    if first:
         marks.begin()
     try:
         try:
@@ -130,6 +117,33 @@ def _enter(path: Path, lock: int, room: int) -> Folder:
         raise
     fcntl.flock(lock, fcntl.LOCK_SH)
     return Folder(path, volume, salt, lock, environment)
+
+
+def _let_in(path: Path, lock: int) -> bool:
+    """Waits for whoever is coming or leaving; whether nobody else is there. Raises TimeoutError."""
+    alone = _try(lock, fcntl.LOCK_EX)
+    limit = time.monotonic() + _PATIENCE
+    while not alone and not _try(lock, fcntl.LOCK_SH):
+        if time.monotonic() > limit:
+            raise TimeoutError(f"another process does not let go of {path}")
+        time.sleep(0.01)
+    return alone
+
+
+def _claim(path: Path, *, alone: bool) -> bool:
+    """Notes that somebody is at work here; whether what the marks say belongs to the time before."""
+    state = _read(path / "state")
+    if not alone:
+        if state == "clean":
+            _write(path / "state", _state())  # who wrote that was leaving just now
+        return False
+    if state != "clean" and (state != _state() or not codec.boot()):
+        _empty(path)
+    if state == _state():
+        return False
+    (path / "state").touch(mode=0o600)
+    _write(path / "state", _state())
+    return True
 
 
 def _environment(path: Path, room: int) -> lmdb.Environment:
