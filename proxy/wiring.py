@@ -43,6 +43,7 @@ from proxy.stores.receipts import MemoryReceipts
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.checks import Checks
 from proxy.upstream.errand import Errand
+from proxy.upstream.replay import Rooms
 from proxy.upstream.session import Session
 
 if TYPE_CHECKING:
@@ -74,7 +75,6 @@ class Runtime:
     pipeline: Pipeline
     caching: Caching
     repeats: Repeats
-    receipts: MemoryReceipts
     clock: MonotonicClock
     metrics: Metrics
     recent: Recent
@@ -89,6 +89,7 @@ class Runtime:
     masks: deque[Callable[[str], str]]  # this configuration's and those before it
     salt: bytes
     rotated: dict[str, Kept]  # refresh tokens that were replaced, where only this process knows them
+    rooms: Rooms
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     _watch: asyncio.Task[None] | None = field(default=None)
@@ -163,6 +164,9 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         readers.append(traces)
     observers = [Together(readers)]
     refresh = Refresh(on_error=lambda error: _LOGGER.error("A background task failed", exc_info=error))
+    rooms = (Rooms() if before is None else before.rooms).bounded(
+        memory=settings.server.max_replay_memory, disk=settings.server.max_replay_disk
+    )
     # A hold-off or an open circuit outlives a reload.
     resilience = Resilience(clock=clock, secret=salt) if before is None else before.resilience
     upstream = Attempts(
@@ -171,11 +175,9 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         chance=SystemRandom().random,
         observers=observers,
         restraint=resilience,
+        rooms=rooms,
     )
-    metrics.watch_budgets(upstream.budgets)
-    metrics.watch_circuits(resilience.endpoints.circuits)
-    metrics.watch_endpoints(resilience.endpoints.up)
-    metrics.watch_quotas(resilience.quotas)
+    _watched(metrics, upstream, resilience)
     metrics.watch_credentials(lambda: ends(routes))
     caching = Caching(
         store=store,
@@ -184,8 +186,9 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         refresh=refresh,
         secret_key=salt,
         flights=None if before is None else before.caching.flights,
+        room=rooms.memory,
     )
-    receipts, repeats = _repeats(settings, routes, metrics=metrics, refresh=refresh, salt=salt, before=before)
+    repeats = _repeats(settings, metrics, refresh, salt, before)
 
     async def explain(method: str, target: str) -> Mapping[str, Any]:
         asked = Request(method=method, target=target, headers=Headers(), body=Whole())
@@ -196,7 +199,6 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         pipeline=Pipeline(table=table, repeats=repeats, caching=caching, upstream=upstream, clock=clock),
         caching=caching,
         repeats=repeats,
-        receipts=receipts,
         clock=clock,
         metrics=metrics,
         recent=recent,
@@ -212,6 +214,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         masks=masks,
         salt=salt,
         rotated=rotated,
+        rooms=rooms,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     files = settings.file_secrets()
@@ -335,33 +338,34 @@ def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[
     return mask
 
 
+def _watched(metrics: Metrics, upstream: Attempts, resilience: Resilience) -> None:
+    """Lets the metrics look at what is told only when it is asked for."""
+    metrics.watch_budgets(upstream.budgets)
+    metrics.watch_circuits(resilience.endpoints.circuits)
+    metrics.watch_endpoints(resilience.endpoints.up)
+    metrics.watch_quotas(resilience.quotas)
+    metrics.resending.watch(upstream.rooms.held)
+
+
 def _repeats(
-    settings: Settings,
-    routes: Sequence[Route],
-    *,
-    metrics: Metrics,
-    refresh: Refresh,
-    salt: bytes,
-    before: Runtime | None,
-) -> tuple[MemoryReceipts, Repeats]:
-    """What knows requests by their keys; those that were made under an earlier configuration as well."""
-    clock = MonotonicClock()
-    if before is None:
-        receipts = MemoryReceipts(
-            max_bytes=settings.cache.max_idempotency_bytes, clock=clock, on_evict=metrics.evicted
-        )
-    else:
-        receipts = before.receipts
-    if any(one.idempotency for whole in routes for one in (whole, *(ruled for _, ruled in whole.rules))):
-        metrics.watch_store("idempotency", receipts.usage)
-    return receipts, Repeats(
-        receipts=receipts,
+    settings: Settings, metrics: Metrics, refresh: Refresh, salt: bytes, before: Runtime | None
+) -> Repeats:
+    """What knows requests by their keys, also those that were made under an earlier configuration."""
+    cache, clock = settings.cache, MonotonicClock()
+    repeats = Repeats(
+        receipts=MemoryReceipts(max_bytes=cache.max_idempotency_bytes, clock=clock, on_evict=metrics.evicted)
+        if before is None
+        else before.repeats.receipts,
         clock=clock,
         refresh=refresh,
         secret=salt,
-        max_answer=settings.cache.max_entry_bytes,
+        max_answer=cache.max_entry_bytes,
         turns=None if before is None else before.repeats.turns,
     )
+    upstreams = settings.upstreams.values()
+    if any(up.idempotency or any(rule.idempotency for rule in up.rules) for up in upstreams):
+        metrics.watch_store("idempotency", repeats.receipts.usage)
+    return repeats
 
 
 async def _traces(settings: Settings, mask: Callable[[str], str]) -> Traces | None:

@@ -187,10 +187,11 @@ def test_the_table_of_reasons_lists_nothing_else() -> None:
 
 
 def declared_metrics() -> set[str]:
-    """Names of metrics as observe/metrics.py declares them, `_total` included where it is a counter."""
+    """Names of metrics as the files of observe declare them, `_total` included where it is a counter."""
     words = [
         node.value
-        for node in ast.walk(tree("proxy/observe/metrics.py"))
+        for name in python_files("proxy/observe")
+        for node in ast.walk(tree(name))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     return {word.removesuffix("_total") for word in words if re.fullmatch(r"leeward_[a-z_]+", word)}

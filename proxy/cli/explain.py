@@ -155,6 +155,12 @@ def _retry(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"repeats {told['repeats']}"
     waits = ", ".join(_seconds(wait) for wait in told["waits"])
     yield f"waits at most {waits}; or what Retry-After says, up to {_seconds(told['max_retry_after'])}"
+    body = told["body"]
+    if body["kept"] == "no":
+        most = max(body["max_memory"], body["max_disk"])
+        yield f"its body of {body['length']} bytes is sent once: at most {most} are kept to be sent again"
+    elif body["length"]:
+        yield f"its body is kept {'in memory' if body['kept'] == 'memory' else 'on disk'}, to be sent again"
     if told["idempotency_key"]:
         yield f"recognised by {told['idempotency_key']}"
 

@@ -125,6 +125,7 @@ class RetrySettings(Section):
     budget: BudgetSettings | None = BudgetSettings()
     idempotency_key: FieldName | None = None
     max_replay_body: Size = MIB
+    max_spool_body: Size = 0
 
     def policy(self) -> RetryPolicy:
         return RetryPolicy(
@@ -137,6 +138,7 @@ class RetrySettings(Section):
             max_retry_after=self.max_retry_after,
             idempotency_key=self.idempotency_key,
             max_replay_body=self.max_replay_body,
+            max_spool_body=self.max_spool_body,
             budget=None if self.budget is None else self.budget.policy(),
         )
 

@@ -74,6 +74,8 @@ class ServerSettings(Section):
     client_token: Secret | None = None
     tls: ServerTLS | None = None
     max_request_body: Size = 64 * MIB
+    max_replay_memory: Size = 64 * MIB
+    max_replay_disk: Size = 1024 * MIB
     header_timeout: Wait = 10.0
     idle_timeout: Wait = 75.0
     drain_timeout: Duration = 25.0

@@ -87,6 +87,7 @@ class Exchange:
     held: list[Held] = field(default_factory=list)
     priority: str | None = None
     patient: bool = True
+    unkept: Reason | None = None  # why its body could not be sent again
     status: int = 0
     error: APIError | None = None
     code: str | None = None  # the failure's code, also where the upstream's answer was passed on

@@ -59,6 +59,9 @@ class Reason(StrEnum):
     ATTEMPTS_USED = "attempts-used"
     MAY_HAVE_HAPPENED = "may-have-happened"
     BODY_NOT_REPLAYABLE = "body-not-replayable"
+    BODY_TOO_LARGE = "body-too-large"
+    NO_ROOM = "no-room"
+    SPOOL_FAILED = "spool-failed"
     RETRY_AFTER_TOO_LONG = "retry-after-too-long"
     NO_TIME_LEFT = "no-time-left"
     SHOULD_NOT_RETRY = "should-not-retry"
@@ -125,7 +128,10 @@ _SENTENCES: dict[Reason, str] = {
     Reason.FINAL: "This outcome is not one that is retried.",
     Reason.ATTEMPTS_USED: "All attempts are used up.",
     Reason.MAY_HAVE_HAPPENED: "The upstream may have done it already, and doing it twice may do harm.",
-    Reason.BODY_NOT_REPLAYABLE: "The request body is too large to be kept, so it cannot be sent again.",
+    Reason.BODY_NOT_REPLAYABLE: "The request body was not kept, so it cannot be sent again.",
+    Reason.BODY_TOO_LARGE: "The request body is larger than what is kept of one to send it again.",
+    Reason.NO_ROOM: "The bodies of other requests take up all that may be kept.",
+    Reason.SPOOL_FAILED: "The request body could not be written to disk.",
     Reason.RETRY_AFTER_TOO_LONG: "The upstream asks to wait longer than the configuration allows.",
     Reason.NO_TIME_LEFT: "The wait would not fit into what is left of the total time.",
     Reason.SHOULD_NOT_RETRY: "The upstream said that the request must not be sent again.",

@@ -13,6 +13,7 @@ from copy import copy
 from dataclasses import replace
 from typing import assert_never
 
+from proxy.core.allowance import Allowance
 from proxy.core.caching import directives, invalidation, lasting, status, validation, variation
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass, identify
@@ -26,7 +27,7 @@ from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Changes, Clock, Lasting, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
-from proxy.gateway.content import gathered
+from proxy.gateway.content import MOST, gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead
 from proxy.gateway.lasting import LastingHit, Peek
@@ -42,10 +43,11 @@ _REROUTES = 3
 class Caching:
     """The cache's side of the path. `secret_key` is random, 16 to 64 bytes, and as long-lived as the store.
 
-    `max_filling` bounds, in bytes, what is held of all answers on their way into the store. Where other
-    processes share it, `turns` says who fetches, and `changes` what they have changed. `flights`
-    are those of the one that it replaces, while requests of that still run. `peek` is the store's, where it
-    can be asked without waiting: then hits on it can last.
+    `max_filling` bounds, in bytes, what is held of all answers on their way into the store, `room` what is
+    held of requests whose body is part of their key. Where other processes share the store, `turns` says
+    who fetches, and `changes` what they have changed. `flights` are those of the one that it replaces,
+    while requests of that still run. `peek` is the store's, where it can be asked without waiting: then hits
+    on it can last.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class Caching:
         changes: Changes | None = None,
         flights: Flights | None = None,
         peek: Peek | None = None,
+        room: Allowance | None = None,
     ) -> None:
         self._store = store
         self._peek = peek
         self._clock = clock
         self._secret = secret_key
+        self._room = room or Allowance(max_filling)
         self._flights = Flights(changes) if flights is None else flights
         self._verdicts = verdicts or Verdicts()
         self._fetching = Fetching(
@@ -90,10 +94,29 @@ class Caching:
         Its body has to be read to the end or closed. `fetch` may be called after this returns, for an
         answer that is refreshed behind the caller's back. Raises NotCachedError, and what `fetch` raises.
         """
-        content: bytes | None = None
         method = request.method
-        if method not in {"GET", "HEAD"} and route.cache.enabled and method in route.cache.methods:
+        if method in {"GET", "HEAD"} or not route.cache.enabled or method not in route.cache.methods:
+            return await self._answer(request, route, exchange, fetch)
+        length = request.body.length
+        held = MOST if length is None else min(length, MOST)
+        if not self._room.take(held):
+            # There is no key for it then, and it is streamed past the cache.
+            return await self._answer(request, route, exchange, fetch)
+        try:
             request, content = await gathered(request)
+            return await self._answer(request, route, exchange, fetch, content)
+        finally:
+            self._room.give(held)
+
+    async def _answer(
+        self,
+        request: Request,
+        route: Route,
+        exchange: Exchange,
+        fetch: Fetch,
+        content: bytes | None = None,
+    ) -> Response:
+        method = request.method
         key = identify(request, route, secret=self._secret, content=content)
         if isinstance(key, Bypass):
             return await self._pass(request, route, exchange, fetch, key.reason)

@@ -41,6 +41,7 @@ _PLAIN = re.compile(
     r"|traceparent|.*-(?:version|beta)"
 )
 _MOST_WAITS = 9
+_MOST_DIGITS = 19
 
 
 class _Unnamed:
@@ -82,7 +83,7 @@ async def explain(
         "credential": _credential(route),
         "headers": _changed(request.headers, onward.headers),
         "cache": await _cache(onward, route, secret=secret, store=store, now=now),
-        "retry": _retry(onward, route.retry),
+        "retry": {**_retry(onward, route.retry), "body": _body(request, route.retry)},
         "idempotency": _idempotency(request, onward, route, secret),
         "timeout": {name: getattr(route.timeouts, name) for name in ("connect", "attempt", "idle", "total")},
         "errors": _errors(request, route),
@@ -221,6 +222,21 @@ def _retry(request: Request, policy: RetryPolicy) -> dict[str, Any]:
         "budget": None
         if policy.budget is None
         else {"ratio": policy.budget.ratio, "min_per_second": policy.budget.min_per_second},
+    }
+
+
+def _body(asked: Request, policy: RetryPolicy) -> dict[str, Any]:
+    """Sizes in bytes. `kept` is where this body would be: `memory`, `disk`, or `no`: it goes once."""
+    text = asked.headers.get("content-length") or ""
+    length = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else asked.body.length or 0
+    kept = "disk" if length <= policy.max_spool_body else "no"
+    if length <= policy.max_replay_body:
+        kept = "memory"
+    return {
+        "length": length,
+        "kept": kept,
+        "max_memory": policy.max_replay_body,
+        "max_disk": policy.max_spool_body,
     }
 
 

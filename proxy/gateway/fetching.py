@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from proxy.core.allowance import Allowance
 from proxy.core.caching import events, ranges, status, validation, variation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
@@ -25,7 +26,7 @@ from proxy.core.ports import Clock, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import Spliced
-from proxy.gateway.fill import Allowance, Fill, Reader
+from proxy.gateway.fill import Fill, Reader
 from proxy.gateway.flight import Flight, Flights
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.standing import stands
@@ -37,8 +38,7 @@ Fetch = Callable[[Request, Exchange], Awaitable[Response]]
 
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
-_UNSATISFIABLE = 416
-_FIRST_SERVER_FAILURE = 500
+_UNSATISFIABLE, _FIRST_SERVER_FAILURE = 416, 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
 _PASSING = frozenset({408, 425, 429})
 # A verdict about this one answer or this one caller, not about the resource.

@@ -13,22 +13,13 @@ from collections.abc import Awaitable, Callable
 from copy import copy
 from itertools import accumulate
 
+from proxy.core.allowance import Allowance
 from proxy.core.failure import APIError, UpstreamProtocolError
 from proxy.core.message import Body
 from proxy.gateway.refresh import Refresh
 
 WINDOW = 1024 * 1024  # bytes held beyond the slowest reader of what is not kept
 _PIECE = 64  # what the interpreter needs for a piece beside its bytes: tiny pieces are not free
-
-
-class Allowance:
-    """Bytes that all fills together may hold for keeping; beyond it they become windows."""
-
-    __slots__ = ("held", "most")
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held = 0
 
 
 class Fill:

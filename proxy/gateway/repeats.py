@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import blake2b
 
+from proxy.core.allowance import Allowance
 from proxy.core.exchange import Exchange, Verdict
 from proxy.core.failure import APIError, DeadlineExceededError, InvalidRequestError, of_status
 from proxy.core.message import Body, Request, Response, Whole
@@ -20,7 +21,7 @@ from proxy.core.reason import Reason
 from proxy.core.resilience import deadline, receipt
 from proxy.core.resilience.receipt import Receipt
 from proxy.core.routing import Route
-from proxy.gateway.fill import Allowance, Fill
+from proxy.gateway.fill import Fill
 from proxy.gateway.refresh import Refresh
 
 Through = Callable[[Request], Awaitable[Response]]
@@ -44,7 +45,7 @@ class Repeats:
         turns: dict[bytes, Turn] | None = None,
     ) -> None:
         """`turns` are those of a step that this one replaces, whose requests may be under way."""
-        self._receipts = receipts
+        self.receipts = receipts
         self._clock = clock
         self._refresh = refresh
         self._secret = secret
@@ -65,7 +66,7 @@ class Repeats:
             return await through(onward)
         turn = await self._turn(place, deadline.total(route.timeouts.total, asked.headers))
         try:
-            first = await self._receipts.load(place)
+            first = await self.receipts.load(place)
         except BaseException:
             turn.end()
             raise
@@ -155,7 +156,7 @@ class Repeats:
             mark = sent.mark()
             if mark is not None:
                 first = _receipt(response, content, mark, self._clock.now())
-                await self._receipts.keep(turn.place, first, ttl=route.idempotency or 0.0)
+                await self.receipts.keep(turn.place, first, ttl=route.idempotency or 0.0)
 
         if isinstance(response.body, Whole):
             try:

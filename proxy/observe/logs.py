@@ -234,6 +234,8 @@ def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
         ]
     if exchange.attempts:
         told["tries"] = [_try(attempt) for attempt in exchange.attempts]
+    if exchange.unkept is not None:
+        told["unkept"] = exchange.unkept.value
     code = exchange.code or (exchange.error.code if exchange.error is not None else None)
     if code is not None:
         told["error"] = code

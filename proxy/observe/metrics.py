@@ -1,4 +1,4 @@
-"""What is counted and timed, under which names? The one file that declares every metric.
+"""What is counted and timed, under which names? With `resending`, all that declares metrics.
 
 The law: a label is a route's name or a word of a closed list, never a caller's string. At most
 SERIES_A_ROUTE series come from one route: what an upstream's strange statuses would add folds into
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Repeat, Verdict
 from proxy.observe.families import Times, counter, gauge, histogram
+from proxy.observe.resending import Resending
 
 SERIES_A_ROUTE = 200
 
@@ -92,6 +93,7 @@ class Metrics:
         self._endpoints: Callable[[], Mapping[tuple[str, str], bool]] = dict
         self._held: dict[tuple[str, str], float] = {}
         self._credentials: Callable[[], Mapping[str, float]] = dict
+        self.resending = Resending()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -113,6 +115,7 @@ class Metrics:
         if times is None:
             times = self._upstream_times[name] = Times()
         times.add(attempt.seconds)
+        self.resending.attempted(name, attempt)
         before = exchange.attempts
         if before and before[-1] is attempt:
             before = before[:-1]
@@ -128,6 +131,7 @@ class Metrics:
         for held in exchange.held:
             key = (exchange.route or NO_ROUTE, held.reason.value)
             self._held[key] = self._held.get(key, 0.0) + held.seconds
+        self.resending.closed(exchange)
         self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, exchange.seconds)
 
     def answered(self, upstream: str, method: str, status: int, verdict: Verdict, seconds: float) -> None:
@@ -276,6 +280,7 @@ class Metrics:
             ("upstream", "reason"),
             self._retries.items(),
         )
+        yield from self.resending.collect()
         yield gauge(
             "leeward_retry_budget_remaining",
             "Retries that the budget would pay for now.",

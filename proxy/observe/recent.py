@@ -74,6 +74,10 @@ class Recent:
         return told
 
 
+def _telling(attempts: Sequence[Attempt]) -> bool:
+    return len(attempts) > 1 or any(attempt.reason is not None for attempt in attempts)
+
+
 def _tried(attempt: Attempt) -> dict[str, Any]:
     return {
         "endpoint": attempt.endpoint,
@@ -105,6 +109,6 @@ def _summary(exchange: Exchange, request_id: str, at: float, seconds: float) -> 
         exchange.code or (exchange.error.code if exchange.error is not None else None),
         exchange.cut,
         # What went as it should is told by the rest of the row.
-        tuple(exchange.attempts) if len(exchange.attempts) > 1 else (),
+        tuple(exchange.attempts) if _telling(exchange.attempts) else (),
         tuple(exchange.held),
     )

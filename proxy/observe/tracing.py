@@ -106,7 +106,11 @@ class Traces:
             "leeward.reason": None if exchange.reason is None else exchange.reason.value,
             "leeward.error": error,
             "leeward.attempts": len(exchange.attempts),
+            "leeward.unkept": None if exchange.unkept is None else exchange.unkept.value,
         }
+        for held in exchange.held:
+            name = f"leeward.held.{held.reason.value}"
+            told[name] = float(told.get(name) or 0.0) + held.seconds
         self._tell(
             name=_method(exchange.method) if place is None else f"{_method(exchange.method)} {place}",
             trace=trace,

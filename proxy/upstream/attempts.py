@@ -46,7 +46,7 @@ from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
 from proxy.upstream.judging import judged
-from proxy.upstream.replay import Replay, prepared, replayable
+from proxy.upstream.replay import Replay, Rooms, keeping, replayable
 from proxy.upstream.session import Call, CallerFault, Session
 
 # RFC 9110 §9.2.2: what may go out once more, free, where an idle connection proves dead.
@@ -104,8 +104,10 @@ class Attempts:
         chance: Chance,
         observers: Sequence[Observer] = (),
         restraint: Restraint | None = None,
+        rooms: Rooms | None = None,
     ) -> None:
         self.session = session
+        self.rooms = Rooms() if rooms is None else rooms
         self.clock = clock
         self.chance = chance
         self.observers = tuple(observers)
@@ -117,13 +119,11 @@ class Attempts:
         self._requested(request, route)
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
-        body = await prepared(request.body, route.retry.max_replay_body)
-        if body is not request.body:
-            request = replace(request, body=body)
-        deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
-        trial = _Trial(self, request, body, route, exchange, deadline=deadline, keyed=keyed)
-        client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
-        answer = await client.request(request.method, route.origins[0].url)
+        async with keeping(request, route.retry, self.rooms, exchange) as (sent, body):
+            deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
+            trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed)
+            client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
+            answer = await client.request(request.method, route.origins[0].url)
         return cast("_Answer", answer).response
 
     def budgets(self) -> dict[str, float]:
@@ -363,7 +363,7 @@ class _Trial(RetryOptionsBase):
             attempt=number,
             cause=ended.status if isinstance(ended, Response) else ended,
             headers=ended.headers if isinstance(ended, Response) else _NONE,
-            replayable=replayable(self._body, route.retry.max_replay_body),
+            replayable=replayable(self._body, route.retry.most_kept),
             keyed=self._keyed,
             remaining=self._deadline - now,
             chance=owner.chance(),

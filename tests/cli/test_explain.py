@@ -121,3 +121,11 @@ def test_bad_usage_and_a_bad_configuration(file, tmp_path, capsys):
     bad.write_text("upstreams: {api: {base_url: 3}}\n")
     assert explain("GET", "/api/x", config=bad) == 2
     assert "bad.yaml:1: upstreams.api.base_url" in capsys.readouterr().err
+
+
+def test_a_body_that_goes_once(file, capsys):
+    assert explain("PUT", "/api/x", header=["Content-Length: 2000000"], config=file) == 0
+    line = "            its body of 2000000 bytes is sent once: at most 1048576 are kept to be sent again"
+    assert line in capsys.readouterr().out.splitlines()
+    assert explain("PUT", "/api/x", data="abc", config=file) == 0
+    assert "            its body is kept in memory, to be sent again" in capsys.readouterr().out

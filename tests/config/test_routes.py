@@ -48,6 +48,7 @@ def test_every_word_reaches_cores_value() -> None:
             "max_retry_after": "7s",
             "idempotency_key": "Idempotency-Key",
             "max_replay_body": "2KiB",
+            "max_spool_body": "3KiB",
         }
     ).policy() == RetryPolicy(
         attempts=5,
@@ -59,6 +60,7 @@ def test_every_word_reaches_cores_value() -> None:
         max_retry_after=7,
         idempotency_key="Idempotency-Key",
         max_replay_body=2048,
+        max_spool_body=3072,
     )
     assert CacheSettings.model_validate(
         {

@@ -24,6 +24,7 @@ def test_the_contracts_defaults() -> None:
     assert server.admin == Address(host="127.0.0.1", port=9464)
     assert (server.workers, server.client_token, server.tls) == (1, None, None)
     assert server.max_request_body == 64 * 1024**2
+    assert (server.max_replay_memory, server.max_replay_disk) == (64 * 1024**2, 1024**3)
     assert (server.header_timeout, server.idle_timeout, server.drain_timeout) == (10, 75, 25)
     assert (found.cache.store, found.cache.max_bytes) == ("memory://", 256 * 1024**2)
     assert (found.cache.max_entry_bytes, found.cache.max_idempotency_bytes) == (8 * 1024**2, 64 * 1024**2)

@@ -182,3 +182,20 @@ async def test_whether_a_repeated_request_is_sent_again() -> None:
     for asked, found in ((request(keyed, method="POST"), True), (request(method="POST"), False)):
         assert (await told(asked, on))["idempotency"] == {"ttl": 60.0, "keyed": found}
     assert (await told(request(keyed), on))["idempotency"]["keyed"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "length", "kept"),
+    [
+        (request(method="PUT"), 0, "memory"),
+        (request(method="PUT", body=Whole(b"abc")), 3, "memory"),
+        (request(("Content-Length", "3"), method="PUT"), 3, "memory"),
+        (request(("Content-Length", "5"), method="PUT"), 5, "disk"),
+        (request(("Content-Length", "9"), method="PUT"), 9, "no"),
+        (request(("Content-Length", "9" * 5000), method="PUT"), 0, "memory"),
+    ],
+)
+async def test_where_a_body_is_kept_to_be_sent_again(asked: Request, length: int, kept: str) -> None:
+    policy = RetryPolicy(max_replay_body=4, max_spool_body=8)
+    body = (await told(asked, route(retry=policy)))["retry"]["body"]
+    assert body == {"length": length, "kept": kept, "max_memory": 4, "max_disk": 8}

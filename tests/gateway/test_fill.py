@@ -2,8 +2,9 @@ import asyncio
 
 import pytest
 
+from proxy.core.allowance import Allowance
 from proxy.core.failure import APIError, UpstreamProtocolError
-from proxy.gateway.fill import WINDOW, Allowance, Fill
+from proxy.gateway.fill import WINDOW, Fill
 from proxy.gateway.refresh import Refresh
 from tests.gateway.stage import Pipe, settle, whole
 

@@ -2,9 +2,10 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 
+from proxy.core.allowance import Allowance
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import UnavailableError
-from proxy.gateway.fill import Allowance, Fill
+from proxy.gateway.fill import Fill
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
 from proxy.gateway.refresh import Refresh
 from tests.core.caching.samples import entry

@@ -339,7 +339,7 @@ async def test_where_what_is_kept_cannot_be_read_nobody_is_left_waiting() -> Non
             raise OSError("gone")
 
     scene = Scene(made())
-    scene.repeats._receipts = Broken(max_bytes=1, clock=scene.clock)
+    scene.repeats.receipts = Broken(max_bytes=1, clock=scene.clock)
     with pytest.raises(OSError, match="gone"):
         await scene.get()
     assert scene.repeats.turns == {}

@@ -344,6 +344,17 @@ def test_configuring_again_replaces_the_sink(stream: io.StringIO, told: Told) ->
     assert len(other.getvalue().splitlines()) == 1
 
 
+def test_a_body_that_was_not_kept_says_why(stream: io.StringIO) -> None:
+    logs.configure(stream=stream, layout="json")
+    made = exchange()
+    observed(logs.AccessLog(), made)
+    made.unkept = Reason.BODY_TOO_LARGE
+    observed(logs.AccessLog(), made)
+    silent, told = map(json.loads, stream.getvalue().splitlines())
+    assert "unkept" not in silent
+    assert told["unkept"] == "body-too-large"
+
+
 def test_a_planted_secret_appears_in_no_line(stream: io.StringIO) -> None:
     """The same canary in every place from which a line is made, at the most talkative setting."""
     pair = base64.b64encode(f"user:{CANARY}".encode()).decode()

@@ -227,6 +227,7 @@ def test_every_failure_code_together_stays_within_the_bound() -> None:
         for outcome in ("1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol", "what"):
             made.attempts[-1].outcome = outcome
             metrics.attempted(made, made.attempts[-1])
+    metrics.attempted(made, exchange(outcomes=("5xx", "2xx")).attempts[0])
     held = [Reason.HOLD_OFF, Reason.RATE_LIMIT, Reason.PACED, Reason.QUEUED]
     made = exchange()
     made.held += [Held(reason=reason, seconds=1.0) for reason in held]

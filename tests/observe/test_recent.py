@@ -119,3 +119,11 @@ def test_a_repeated_hit_is_a_row_like_the_first() -> None:
     assert [row.pop("ms") for row in (first, second, third)] == [10.0, 500.0, 250.0]
     assert [row.pop("at") - hit.at for row in (first, second, third)] == [0, 1, 2]
     assert first == second == third
+
+
+def test_one_attempt_that_was_not_repeated_says_why() -> None:
+    recent, made = Recent(), exchange(outcomes=("5xx",), status=500)
+    made.attempts[0].reason = Reason.MAY_HAVE_HAPPENED
+    observed(recent, made)
+    (tried,) = recent.latest()[0]["tries"]
+    assert (tried["outcome"], tried["reason"], tried["wait_ms"]) == ("5xx", "may-have-happened", None)

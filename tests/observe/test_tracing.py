@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 
-from proxy.core.exchange import Attempt, Exchange, Verdict
+from proxy.core.exchange import Attempt, Exchange, Held, Verdict
 from proxy.core.failure import ConnectError, DeadlineExceededError
 from proxy.core.reason import Reason
 from proxy.core.tracing import Trace
@@ -201,3 +201,13 @@ def test_the_collectors_url_is_its_base_or_whole() -> None:
         made = exporter(written)
         assert made._endpoint == "http://127.0.0.1:4318/v1/traces"  # type: ignore[attr-defined]
         made.shutdown()
+
+
+async def test_what_held_it_back_is_told_in_seconds() -> None:
+    made = traced()
+    made.held = [Held(reason=reason, seconds=0.5) for reason in (Reason.QUEUED, Reason.PACED, Reason.QUEUED)]
+    made.unkept = Reason.BODY_TOO_LARGE
+    (span,) = await told(made)
+    assert attributes(span)["leeward.held.queued"] == 1.0
+    assert attributes(span)["leeward.held.paced"] == 0.5
+    assert attributes(span)["leeward.unkept"] == "body-too-large"

@@ -19,6 +19,7 @@ from proxy.core.failure import (
     UpstreamProtocolError,
 )
 from proxy.core.message import Headers, Request, Whole
+from proxy.core.reason import Reason
 from proxy.core.routing import Origin as Base
 from tests.origin import Flood, Gate, closed_port
 from tests.upstream.conftest import HEAD, OK, QUICK, Pieces, Way
@@ -155,6 +156,22 @@ async def test_two_requests_have_two_keys_and_others_none(way: Way) -> None:
 
 
 # Bodies
+
+
+@pytest.mark.parametrize(
+    ("attempts", "spooled", "unkept", "count"),
+    [(3, 0, Reason.BODY_TOO_LARGE, 1), (3, 200_000, None, 3), (1, 200_000, None, 1)],
+)
+async def test_a_body_beyond_memory_goes_to_disk_or_goes_once(
+    way: Way, attempts: int, spooled: int, unkept: Reason | None, count: int
+) -> None:
+    way.origin.on("/x").reply(503)
+    body = bytes(100_000)
+    retry = {"attempts": attempts, "max_replay_body": 70_000, "max_spool_body": spooled}
+    got = await way.ask("PUT", body=Pieces(body, length=len(body)), retry=retry)
+    assert (got.status, got.exchange.unkept) == (503, unkept)
+    assert [hit.body for hit in way.origin.hits()] == [body] * count
+    assert (way.attempts.rooms.memory.held, way.attempts.rooms.disk.held) == (0, 0)
 
 
 async def test_a_streamed_body_is_sent_whole_each_time(way: Way) -> None:

@@ -21,10 +21,11 @@ from proxy.core.resilience.wait import backoff, spread, told
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """`attempts` counts the first one too; waits in seconds, `max_replay_body` in bytes.
+    """`attempts` counts the first one too; waits in seconds, bodies in bytes.
 
-    `methods` may be repeated although they may have been processed. `idempotency_key` names the field
-    by which the upstream recognises a repeated request.
+    A body is kept in memory up to `max_replay_body`, on disk up to `max_spool_body`. `methods` may be
+    repeated although they may have been processed. `idempotency_key` names the field by which the upstream
+    recognises a repeated request.
     """
 
     attempts: int = 3
@@ -36,7 +37,13 @@ class RetryPolicy:
     max_retry_after: float = 30.0
     idempotency_key: str | None = None
     max_replay_body: int = 1024 * 1024
+    max_spool_body: int = 0
     budget: BudgetPolicy | None = BudgetPolicy()
+
+    @property
+    def most_kept(self) -> int:
+        """Bytes of a body that may be sent again."""
+        return max(self.max_replay_body, self.max_spool_body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
