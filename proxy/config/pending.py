@@ -14,14 +14,8 @@ from proxy.config.problems import Key
 MESSAGE = "accepted, but not in force in this version"
 
 
-def _given(value: Any) -> bool:
-    return value is not None
-
-
 # The end of a key within an upstream, `defaults` or a rule, and which values of it do nothing yet.
-_OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {
-    ("probe",): _given,
-}
+_OF_UPSTREAMS: dict[tuple[str, ...], Callable[[Any], bool]] = {}
 
 
 def pending(data: Mapping[str, Any]) -> Iterator[Key]:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config.loading import Loaded, find, load, merged, schema, single_upstream
+from proxy.config.pending import _OF_UPSTREAMS
 from proxy.config.problems import ConfigError
 from proxy.config.secrets import EnvSecret, FileSecret
 from proxy.config.settings import Settings
@@ -265,7 +266,10 @@ def test_no_exception_carries_a_secret_behind_it(file: Path) -> None:
 # Warnings
 
 
-def test_what_is_not_in_force_is_warned_about_with_its_line(file: Path) -> None:
+def test_what_is_not_in_force_is_warned_about_with_its_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_OF_UPSTREAMS, ("probe",), lambda value: value is not None)
     text = LEAST + "    probe: {}\n"
     found = loaded(file, text, {"LEEWARD_DEFAULTS__PROBE": "{}"}, upstreams={"b": PROBED})
     assert [str(warning).replace(str(file), "FILE") for warning in found.warnings] == [
