@@ -35,14 +35,6 @@ def test_files_for_tls_that_are_not_there_exit_1(folder):
     assert "none.pem" in ended.stderr
 
 
-def test_what_is_not_in_force_is_logged_and_the_proxy_runs(folder):
-    running = Leeward.of(
-        {"upstreams": {"up": {"base_url": "http://127.0.0.1:1", "probe": {"path": "/status"}}}}, folder
-    )
-    assert running.stop() == 0
-    assert "not in force in this version" in running.stderr
-
-
 def test_each_option_says_what_it_takes(folder):
     shown = command("run", "--help", cwd=folder).stdout
     for said in ("--config FILE", "--upstream URL", "--token-env NAME", "--ttl DURATION", "--workers N"):
