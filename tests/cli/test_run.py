@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.running import Leeward, command, free_port
+from tests.running import command, free_port
 
 
 @pytest.mark.parametrize(
