@@ -7,12 +7,12 @@ the first 64 KiB of a body is looked at, and what cannot be read changes nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from proxy.core.dialect import Answer, Dialect, Place, Row, first, values
 from proxy.core.failure import APIError, QuotaExhaustedError, RateLimitError, of_status
 from proxy.core.resilience import quota, resets, wait
+from proxy.core.value import dataclass
 
 _FIRST_FAILURE = 400
 _LIMITED = 429

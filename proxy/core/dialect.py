@@ -12,13 +12,13 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn, assert_never
 
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 MOST_READ = 64 * 1024  # bytes of an error body that are read before anything is decided
 _MOST_VALUES = 50  # of one place with `*` in it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
 from proxy.core.tracing import Trace
+from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
     from proxy.core.ports import Lasting

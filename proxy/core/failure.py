@@ -7,8 +7,9 @@ in two tables only: statuses here, library exceptions in `upstream/translate`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from proxy.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
+
+from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
     from proxy.core.classify import Fault
@@ -31,6 +33,13 @@ def lower_name(name: bytes) -> str:
     return known
 
 
+def _enter(index: dict[str, tuple[bytes, ...]], fields: Iterable[Field]) -> None:
+    for name, value in fields:
+        lowered = _LOWERED.get(name) or lower_name(name)
+        known = index.get(lowered)
+        index[lowered] = (value,) if known is None else (*known, value)
+
+
 class Headers:
     """The field lines of one message: immutable, ordered, duplicates kept."""
 
@@ -40,28 +49,22 @@ class Headers:
 
     def __init__(self, fields: Iterable[Field] = ()) -> None:
         self.fields = tuple(fields)
-        self._index: dict[str, list[bytes]] | None = None
+        self._index: dict[str, tuple[bytes, ...]] | None = None
 
     @classmethod
     def of(cls, *pairs: tuple[str, str]) -> Headers:
         """From text; for fields that we write ourselves, and for tests."""
         return cls((name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs)
 
-    def _lookup(self) -> dict[str, list[bytes]]:
+    def _lookup(self) -> dict[str, tuple[bytes, ...]]:
         index = self._index
         if index is None:
-            index = {}
-            for name, value in self.fields:
-                lowered = lower_name(name)
-                if lowered in index:
-                    index[lowered].append(value)
-                else:
-                    index[lowered] = [value]
-            self._index = index
+            index = self._index = {}
+            _enter(index, self.fields)
         return index
 
     def __contains__(self, name: str) -> bool:
-        return name in self._lookup()
+        return name in (self._index or self._lookup())
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """(lower-case name, value) of each line, in order."""
@@ -83,11 +86,11 @@ class Headers:
 
     def names(self) -> AbstractSet[str]:
         """The lower-case names that occur."""
-        return self._lookup().keys()
+        return (self._index or self._lookup()).keys()
 
     def get(self, name: str) -> str | None:
         """The first line's value of a lower-case name."""
-        values = self._lookup().get(name)
+        values = (self._index or self._lookup()).get(name)
         return None if values is None else values[0].decode("latin-1")
 
     def all(self, name: str) -> list[str]:
@@ -96,8 +99,10 @@ class Headers:
 
     def joined(self, name: str) -> str | None:
         """All lines as one comma-separated value (RFC 9110 §5.3), or None where there is none."""
-        values = self._lookup().get(name)
-        return None if values is None else b", ".join(values).decode("latin-1")
+        values = (self._index or self._lookup()).get(name)
+        if values is None:
+            return None
+        return (values[0] if len(values) == 1 else b", ".join(values)).decode("latin-1")
 
     def size(self) -> int:
         """Bytes of the field section as written in HTTP/1.1: name, colon, space, value, CRLF."""
@@ -105,13 +110,22 @@ class Headers:
 
     def without(self, names: AbstractSet[str]) -> Headers:
         """A copy without the lines of these lower-case names; itself where none occurs."""
-        if self._lookup().keys().isdisjoint(names):
+        index = self._index or self._lookup()
+        if index.keys().isdisjoint(names):
             return self
-        return Headers(field for field in self.fields if lower_name(field[0]) not in names)
+        kept = Headers([field for field in self.fields if lower_name(field[0]) not in names])
+        kept._index = {name: values for name, values in index.items() if name not in names}
+        return kept
 
     def plus(self, *pairs: tuple[str, str]) -> Headers:
         """A copy with these lines after the present ones."""
-        return Headers((*self.fields, *((n.encode("latin-1"), v.encode("latin-1")) for n, v in pairs)))
+        added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+        longer = Headers((*self.fields, *added))
+        if self._index is not None:
+            # What is known of the present ones need not be found out again.
+            index = longer._index = self._index.copy()
+            _enter(index, added)
+        return longer
 
     def replacing(self, name: str, value: str) -> Headers:
         """A copy in which exactly one line has this name, whatever its case."""
@@ -218,3 +232,15 @@ class Response:
     headers: Headers
     body: Body
     fault: Fault | None = None
+
+    def with_headers(self, headers: Headers) -> Response:
+        """The same but for its fields; `replace` finds out anew each time what fields a class has."""
+        return Response(
+            status=self.status, reason=self.reason, headers=headers, body=self.body, fault=self.fault
+        )
+
+    def with_body(self, body: Body) -> Response:
+        """The same but for its body."""
+        return Response(
+            status=self.status, reason=self.reason, headers=self.headers, body=body, fault=self.fault
+        )

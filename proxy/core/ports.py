@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
     from proxy.core.caching.entry import Entry

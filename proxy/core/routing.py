@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from proxy.core.resilience.limit import RatePolicy
 from proxy.core.resilience.queue import QueuePolicy
 from proxy.core.resilience.quota import PacePolicy
 from proxy.core.resilience.retry import RetryPolicy
+from proxy.core.value import dataclass
 
 
 class ErrorMode(StrEnum):

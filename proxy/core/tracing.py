@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 Bits = Callable[[int], int]  # so many bits of chance, as `random.getrandbits`
 

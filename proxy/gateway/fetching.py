@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.core.allowance import Allowance
 from proxy.core.caching import events, ranges, status, validation, variation
@@ -25,6 +25,7 @@ from proxy.core.message import Body, Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
+from proxy.core.value import dataclass
 from proxy.gateway.content import Spliced
 from proxy.gateway.fill import Fill, Reader
 from proxy.gateway.flight import Flight, Flights
@@ -241,7 +242,7 @@ class Fetching:
             reading.add_done_callback(lambda _task: body.close())
             served = serve(call.request, entry, line, now=moment.received, wall=moment.wall)
             return _with_cookies(served, response)
-        return annotate(replace(response, body=body), line)
+        return annotate(response.with_body(body), line)
 
     def _fill(
         self,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import inf
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import APIError
 from proxy.core.ports import Changes
+from proxy.core.value import dataclass
 from proxy.gateway.fill import Fill, Reader
 
 _FAILURES_SHARED = 2

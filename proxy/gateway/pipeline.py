@@ -6,8 +6,6 @@ must) → the failure told → what names us. Each step decides in `core`; the o
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from proxy.core import fence, native, problem
 from proxy.core.caching import status
 from proxy.core.caching.serving import annotate
@@ -82,7 +80,7 @@ class Pipeline:
         form = native.form(route.dialect, request.headers)
         if form is None or form.event is None:
             return response
-        return replace(response, body=LastWord(response.body, form, request_id=exchange.id))
+        return response.with_body(LastWord(response.body, form, request_id=exchange.id))
 
     async def _told(
         self, response: Response, route: Route, request: Request, exchange: Exchange, target: str
@@ -105,7 +103,7 @@ class Pipeline:
         if not translated:
             facts = UpstreamFacts(name=route.name, status=response.status)
             failure = fault.kind(retry_after=fault.wait, upstream=facts)
-            return replace(response, headers=problem.annotated(response.headers, failure))
+            return response.with_headers(problem.annotated(response.headers, failure))
         failure, original = problem.upstream_failure(
             name=route.name,
             fault=fault,
@@ -137,7 +135,7 @@ def _last(response: Response, route: Route) -> Response:
     if not stop or route.retry.attempts <= 1:
         return response
     kept = response.headers.without(frozenset(name.lower() for name, _ in stop))
-    return replace(response, headers=kept.plus(*stop))
+    return response.with_headers(kept.plus(*stop))
 
 
 async def _at_most(response: Response, most: int) -> bytes:
@@ -186,7 +184,8 @@ def repeated(lasting: Lasting, exchange: Exchange, now: float, wall: float) -> R
 
 
 def _unmarked(response: Response) -> Response:
-    return replace(response, headers=response.headers.without(_ERROR))
+    headers = response.headers.without(_ERROR)
+    return response if headers is response.headers else response.with_headers(headers)
 
 
 def signed(response: Response, exchange: Exchange) -> Response:
@@ -207,7 +206,7 @@ def signed(response: Response, exchange: Exchange) -> Response:
         # Whoever repeats what we have repeated multiplies: SDKs that know these fields obey them.
         added += ((name, "false") for name in _VERDICTS if name == _VERDICTS[0] or name in headers)
         kept = kept.without(frozenset(_VERDICTS))
-    return replace(response, headers=kept.plus(*added))
+    return response.with_headers(kept.plus(*added))
 
 
 def given_up(exchange: Exchange) -> bool:

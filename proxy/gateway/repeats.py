@@ -176,7 +176,7 @@ class Repeats:
         staying = fill.reader()
         reader = fill.reader()
         fill.start(self._refresh)
-        return replace(response, body=reader)
+        return response.with_body(reader)
 
 
 class Turn:

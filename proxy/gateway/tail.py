@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from proxy.core.message import Body, Response
 
@@ -20,7 +19,7 @@ class Tail:
     @classmethod
     def after(cls, response: Response, ended: Callable[[], None]) -> Response:
         """The response with such a body."""
-        return replace(response, body=cls(response.body, ended))
+        return response.with_body(cls(response.body, ended))
 
     @property
     def length(self) -> int | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.http import RawRequestMessage
 
 from proxy.core.failure import APIError, BadRequestError, PayloadTooLargeError
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 MOST_BYTES = 16 * 1024  # of a whole head
 MOST_FIELDS = 100

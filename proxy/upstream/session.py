@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
@@ -26,6 +25,7 @@ from proxy.core.failure import (
 )
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.routing import Origin, Timeouts
+from proxy.core.value import dataclass
 from proxy.upstream import head
 from proxy.upstream.arriving import Arriving
 from proxy.upstream.authorities import Authorities

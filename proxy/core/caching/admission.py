@@ -7,8 +7,6 @@ answer to another: cookies, `Vary: *`, and in a shared cache `private` and autho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.core.caching import directives as directive
 from proxy.core.caching import freshness, ranges, syntax, variation
 from proxy.core.caching.directives import Directives
@@ -18,6 +16,7 @@ from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.caching.tags import tags
 from proxy.core.message import Headers, Request, Response
 from proxy.core.reason import Reason
+from proxy.core.value import dataclass
 
 _PARTIAL = 206
 _NOT_MODIFIED = 304

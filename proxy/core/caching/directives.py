@@ -8,12 +8,12 @@ towards reuse. A field that is addressed to this kind of cache silences those ad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from proxy.core.caching import structured, syntax
 from proxy.core.caching.policy import Scope
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 # Values come from strangers: what is remembered of them is short.
 _MOST_REMEMBERED = 200

@@ -7,10 +7,11 @@ belongs to one hop or to one caller is ever part of an entry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from proxy.core.forwarding import HOP_BY_HOP, listed
 from proxy.core.message import Headers, lower_name
+from proxy.core.value import dataclass
 
 # `Age` is worked out anew for each use. A cookie is for one caller.
 _NEVER_STORED = HOP_BY_HOP | {"age", "set-cookie", "set-cookie2"}

@@ -7,7 +7,6 @@ from the origin's Age and the time its answer took, both of which no wrong wall 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.core.caching import syntax
@@ -15,6 +14,7 @@ from proxy.core.caching.directives import Directives
 from proxy.core.caching.events import is_stream
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 # RFC 9110 §15.1: an answer with one of these may be kept without being told for how long.
 HEURISTIC_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})

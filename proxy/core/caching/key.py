@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -21,6 +21,7 @@ from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.message import Request
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin, Route
+from proxy.core.value import dataclass
 
 # Who is asking, for whom, or in what form: names with one of these words, underscores read as hyphens. Many
 # APIs choose the tenant, the account or their version by such a field and never name it in Vary.

@@ -6,10 +6,9 @@ the path decide from the key alone; the tag decides about each stored answer by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.core.caching.entry import Entry
 from proxy.core.routing import glob
+from proxy.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ its own Content-Range to the byte is not a part of anything.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.core.caching import validation
 from proxy.core.caching.entry import Entry
 from proxy.core.message import Headers, Request
+from proxy.core.value import dataclass
 
 OK, PARTIAL = 200, 206
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,15})-([0-9]{0,15})[ \t]*", re.ASCII | re.IGNORECASE)

@@ -8,7 +8,6 @@ directives can make reuse rarer but never wider than the origin's `no-cache` and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from proxy.core.caching import directives as directive
 from proxy.core.caching import ranges, variation
@@ -17,6 +16,7 @@ from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Bypass
 from proxy.core.message import Request
 from proxy.core.reason import Reason
+from proxy.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,6 @@ else gets the stored fields with their age and one line on what the cache did.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from proxy.core.caching import ranges, status, validation
 from proxy.core.caching.entry import Entry
 from proxy.core.message import Body, Headers, Request, Response, Whole
@@ -60,4 +58,4 @@ def serve(
 def annotate(response: Response, line: str) -> Response:
     """An upstream's answer with what the cache did appended."""
     headers = response.headers.plus((status.NAME, line))
-    return replace(response, headers=headers)
+    return response.with_headers(headers)

@@ -10,12 +10,12 @@ Each endpoint of an upstream has its own circuit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from proxy.core.failure import APIError, ConnectError, UpstreamProtocolError, UpstreamTimeoutError
 from proxy.core.resilience.passage import Go, Refuse
+from proxy.core.value import dataclass
 
 _SLOTS = 10
 _FIRST_SERVER_FAILURE = 500

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 FADES_IN = 10.0  # seconds in which what was counted shrinks to 1/e
 _LEAST = 1.0  # less could never pay for a retry

@@ -9,8 +9,9 @@ alone at once where another may be asked; the last one only by its failure ratio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from proxy.core.value import dataclass
 
 
 class Balance(StrEnum):

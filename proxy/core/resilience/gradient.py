@@ -8,7 +8,8 @@ bounds, and does not grow while less than half of it is used, for then it was no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from proxy.core.value import dataclass
 
 _SLOWER = 2.0  # answers may take so many times the usual before the limit shrinks
 _SMOOTHING = 0.2  # of each new limit, how much counts

@@ -9,10 +9,10 @@ nobody waits any more, the gate stands open again. Where answers are slow, time 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from proxy.core.resilience.passage import GO, Go, Wait
+from proxy.core.value import dataclass
 
 FREE_AT = 32  # calls under way at once; where so many are well received, nothing is held back any more
 PATIENCE = 1.0  # seconds without news after which one more call may be under way

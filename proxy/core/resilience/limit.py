@@ -7,9 +7,8 @@ longer than allowed takes no turn. In any time T no more than `burst` + T / inte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.core.resilience.passage import GO, Go, Refuse, Wait
+from proxy.core.value import dataclass
 
 _NEARLY = 1e-9  # seconds; sums of intervals are not exact
 

@@ -6,7 +6,7 @@ afterwards counts only in the same one, so that late news from before a change i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from proxy.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

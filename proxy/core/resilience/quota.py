@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.core.caching.syntax import split, unquote
 from proxy.core.dialect import Meter
 from proxy.core.message import Headers
 from proxy.core.resilience import resets
 from proxy.core.resilience.passage import GO, Go, Wait
+from proxy.core.value import dataclass
 
 DEFAULT = "default"  # the bucket of an upstream that names none
 _NUMBER = re.compile(r"[ \t]*([0-9]{1,15}(?:\.[0-9]{1,9})?)", re.ASCII)

@@ -9,7 +9,7 @@ Kept answers are not a cache: they go to who made the request, so neither `no-st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 
 from proxy.core.caching import key, status
@@ -18,6 +18,7 @@ from proxy.core.forwarding import FORWARDED
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
+from proxy.core.value import dataclass
 
 FIELD = "idempotency-key"
 _REPLAYED = "Idempotent-Replayed"

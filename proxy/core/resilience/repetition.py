@@ -7,7 +7,6 @@ How often, how long after and with which body is decided elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.core.failure import (
@@ -19,6 +18,7 @@ from proxy.core.failure import (
 )
 from proxy.core.message import Headers
 from proxy.core.reason import Reason
+from proxy.core.value import dataclass
 
 
 class Ended(StrEnum):

@@ -7,8 +7,6 @@ for is kept in full or not begun.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.core.classify import Fault
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
@@ -17,6 +15,7 @@ from proxy.core.resilience import repetition
 from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.repetition import Ended, Leave, Said
 from proxy.core.resilience.wait import backoff, spread, told
+from proxy.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
