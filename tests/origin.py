@@ -174,6 +174,11 @@ class Origin:
         assert met, f"{self.count(path)} of {count} requests came within {timeout} s"
         return self.hits(path)
 
+    def wait_closed(self, hit: Hit) -> None:
+        """Blocks until the connection on which it came is closed on this side."""
+        (link,) = [link for link in self._links if link.number == hit.connection]
+        assert link.closed.wait(PATIENCE), "the connection is still open"
+
     def _accept(self) -> None:
         for number in range(1_000_000):
             try:
