@@ -340,7 +340,7 @@ def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[
 
 def _watched(metrics: Metrics, upstream: Attempts, resilience: Resilience) -> None:
     """Lets the metrics look at what is told only when it is asked for."""
-    metrics.watch_budgets(upstream.budgets)
+    metrics.watch_budgets(upstream.budgets.remaining)
     metrics.watch_circuits(resilience.endpoints.circuits)
     metrics.watch_endpoints(resilience.endpoints.up)
     metrics.watch_quotas(resilience.quotas)

@@ -28,13 +28,14 @@ KINDS: dict[str, tuple[tuple[bytes | Gate, ...], str]] = {
     "/500": ((b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno",), "keep"),
     "/503": ((b"HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\nno",), "keep"),
     "/404": ((b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno",), "keep"),
-    "/429": ((b"HTTP/1.1 429 No\r\nRetry-After: 0.001\r\nContent-Length: 2\r\n\r\nno",), "keep"),
+    "/429": ((b"HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\nno",), "keep"),
     "/dropped": ((b"",), "close"),
     "/reset": ((HEAD,), "reset"),
     "/nonsense": ((b"nonsense\r\n\r\n",), "close"),
     "/cut": ((HEAD + b"Content-Length: 900\r\n\r\nx",), "close"),
     "/ok": ((OK,), "keep"),
 }
+HELD = b"HTTP/1.1 429 No\r\nRetry-After: 0.001\r\nContent-Length: 2\r\n\r\nno"
 
 
 def files() -> int:
@@ -79,14 +80,19 @@ async def test_nothing_is_left_after_ten_thousand_failing_requests(origin: Origi
         replace(way.changed(**base), name="several", origins=(dead, *way.route.origins)),
         replace(way.changed(**base), name="dead", origins=(dead,)),
     ]
+    held = replace(way.changed(**base), name="held")
+    origin.on("/held").raw(HELD)
     loop = asyncio.get_running_loop()
     targets, chance = [*KINDS], random.Random(2)
     outcomes: set[str] = set()
 
     async def ask(number: int) -> None:
+        target = targets[number % len(targets)]
         way.route = routes[number % 7 % 3]
+        if number % 500 == 0:
+            way.route, target = held, "/held"
         method = "POST" if number % 5 == 0 else "GET"
-        asking = asyncio.ensure_future(way.ask(method, targets[number % len(targets)], body=b"body"))
+        asking = asyncio.ensure_future(way.ask(method, target, body=b"body"))
         if number % 11 == 0:  # a caller that leaves
             await asyncio.sleep(chance.random() * 0.01)
             asking.cancel()

@@ -22,6 +22,7 @@ from proxy.core.caching.tags import FIELDS
 from proxy.core.resilience.breaker import BreakerPolicy
 from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.endpoints import Balance, CheckPolicy
+from proxy.core.resilience.hedging import HedgePolicy
 from proxy.core.resilience.limit import RatePolicy
 from proxy.core.resilience.queue import QueuePolicy
 from proxy.core.resilience.quota import PacePolicy
@@ -116,6 +117,16 @@ class BudgetSettings(Section):
         return BudgetPolicy(ratio=self.ratio, min_per_second=self.min_per_second)
 
 
+class HedgeSettings(Section):
+    """A second attempt begins beside one that is later than `quantile` of the recent answers."""
+
+    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    min_delay: Duration = 0.01
+
+    def policy(self) -> HedgePolicy:
+        return HedgePolicy(quantile=self.quantile, least=self.min_delay)
+
+
 class RetrySettings(Section):
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     backoff: BackoffSettings = BackoffSettings()
@@ -123,6 +134,7 @@ class RetrySettings(Section):
     methods: list[Method] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
     max_retry_after: Duration = 30.0
     budget: BudgetSettings | None = BudgetSettings()
+    hedge: HedgeSettings | None = None
     idempotency_key: FieldName | None = None
     max_replay_body: Size = MIB
     max_spool_body: Size = 0
@@ -140,6 +152,7 @@ class RetrySettings(Section):
             max_replay_body=self.max_replay_body,
             max_spool_body=self.max_spool_body,
             budget=None if self.budget is None else self.budget.policy(),
+            hedge=None if self.hedge is None else self.hedge.policy(),
         )
 
 

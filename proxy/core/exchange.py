@@ -31,10 +31,10 @@ class Verdict(StrEnum):
 class Attempt:
     """One request sent upstream, or tried to be. Times in seconds, `started` on the monotonic clock.
 
-    `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect` or `protocol`; ""
-    while it is under way. `reason` says why it was or was not repeated, `wait` for how long was waited
-    then. `endpoint` is the base URL that it went to. `span` is its place in the exchange's trace, and `url`
-    where it went, without query; both only where there is one.
+    `outcome` is the metrics' word: a status class (`2xx` … `5xx`), `timeout`, `connect`, `protocol`, or
+    `cancelled` where another beside it was quicker; "" while it is under way. `reason` says why it was or
+    was not repeated, `wait` for how long was waited then. `endpoint` is the base URL that it went to. `span`
+    is its place in the exchange's trace, and `url` where it went, without query; both only where one is told.
     """
 
     started: float

@@ -257,6 +257,9 @@ class Restraint(Protocol):
     def elsewhere(self, route: Route, exchange: Exchange) -> bool:
         """Whether the next attempt would go to another endpoint than the last. Changes nothing."""
 
+    def spare(self, request: Request, route: Route, exchange: Exchange) -> Permit | None:
+        """Leave for an attempt beside one that is under way, where nothing at all speaks against it."""
+
 
 class Observer(Protocol):
     """Reads the record. Nothing that an observer does may fail or delay a request."""

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     CONNECT = "connect"
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"
+    HEDGED = "hedged"
     FINAL = "final"
     ATTEMPTS_USED = "attempts-used"
     MAY_HAVE_HAPPENED = "may-have-happened"
@@ -125,6 +126,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.CONNECT: "No connection could be had, so nothing was sent.",
     Reason.TIMEOUT: "The upstream did not answer within the attempt's time.",
     Reason.PROTOCOL: "The connection broke, or the answer made no sense.",
+    Reason.HEDGED: "The answer took longer than nearly all, so another attempt was begun beside it.",
     Reason.FINAL: "This outcome is not one that is retried.",
     Reason.ATTEMPTS_USED: "All attempts are used up.",
     Reason.MAY_HAVE_HAPPENED: "The upstream may have done it already, and doing it twice may do harm.",

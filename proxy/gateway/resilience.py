@@ -114,6 +114,14 @@ class Resilience:
         origin = self.endpoints.next(route, exchange)
         return origin is not None and origin.url != exchange.attempts[-1].endpoint
 
+    def spare(self, request: Request, route: Route, exchange: Exchange) -> Permit | None:
+        """Leave for an attempt beside one that is under way, where nothing at all speaks against it."""
+        scope = self._quotas.scope(request, route)
+        knock = _Knock(request=request, route=route, exchange=exchange, deadline=0.0, scope=scope)
+        if route.pacing is not None and self._quotas.pace(route.pacing, scope, batch=True) > 0:
+            return None
+        return self._let_go(knock) if self._clear(knock) else None
+
     def _open(self, knock: _Knock) -> bool:
         """Whether it may go without asking further; then it has its place."""
         return not self._quotas.knows(knock.scope) and self._clear(knock)

@@ -25,7 +25,7 @@ SERIES_A_ROUTE = 200
 NO_ROUTE = "none"
 OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-OUTCOMES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol"})
+OUTCOMES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol", "cancelled"})
 CODES = frozenset(
     thing.code
     for thing in vars(failure).values()

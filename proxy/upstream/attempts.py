@@ -31,20 +31,12 @@ from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.ports import Chance, Clock, Expiring, Observer, Permit, Renewable, Restraint
 from proxy.core.reason import Reason
 from proxy.core.resilience import deadline as callers
-from proxy.core.resilience.budget import (
-    Budget,
-    BudgetPolicy,
-    charge,
-    deposit,
-    opened,
-    remaining,
-    tried_before,
-    withdraw,
-)
 from proxy.core.resilience.repetition import known_by
 from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
+from proxy.upstream.budgets import Budgets
+from proxy.upstream.hedge import Hedges
 from proxy.upstream.judging import judged
 from proxy.upstream.replay import Replay, Rooms, keeping, replayable
 from proxy.upstream.session import Call, CallerFault, Session
@@ -112,46 +104,18 @@ class Attempts:
         self.chance = chance
         self.observers = tuple(observers)
         self.restraint = restraint
-        self._budgets: dict[str, tuple[BudgetPolicy, Budget]] = {}
+        self.budgets = Budgets(clock)
+        self._hedges = Hedges()
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
-        self._requested(request, route)
+        self.budgets.requested(request, route)
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
         async with keeping(request, route.retry, self.rooms, exchange) as (sent, body):
             deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
             trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed)
-            client = RetryClient(cast("ClientSession", trial), _SILENT, trial)
-            answer = await client.request(request.method, route.origins[0].url)
-        return cast("_Answer", answer).response
-
-    def budgets(self) -> dict[str, float]:
-        """Retries that each upstream's budget would pay for now; none for one without a budget."""
-        now = self.clock.now()
-        return {name: remaining(policy, budget, now) for name, (policy, budget) in self._budgets.items()}
-
-    def paid(self, route: Route) -> bool:
-        """Whether the upstream's budget pays for one retry."""
-        policy = route.retry.budget
-        if policy is None:
-            return True
-        now = self.clock.now()
-        paid, left = withdraw(policy, self._budget(route.name, now), now)
-        self._budgets[route.name] = (policy, left)
-        return paid
-
-    def _budget(self, name: str, now: float) -> Budget:
-        known = self._budgets.get(name)
-        return opened(now) if known is None else known[1]
-
-    def _requested(self, request: Request, route: Route) -> None:
-        policy = route.retry.budget
-        if policy is not None:
-            now = self.clock.now()
-            # A request that is a retry of the layer above has had its deposit.
-            turn = charge if tried_before(request.headers) else deposit
-            self._budgets[route.name] = (policy, turn(self._budget(route.name, now), now))
+            return await (trial.run() if route.retry.hedge is None else self._hedges.answer(trial, route))
 
 
 def _keyed(request: Request, name: str | None) -> tuple[Request, str | None]:
@@ -200,12 +164,44 @@ class _Trial(RetryOptionsBase):
         self._request = request
         self._body = body
         self._route = route
-        self._exchange = exchange
+        self.exchange = exchange
         self._deadline = deadline
         self._keyed = keyed
         self._decision: Again | Stop | None = None
+        self._permit: Permit | None = None
+        self._others = 0  # attempts beside this one
         self._upcoming: tuple[Attempt, Request] | None = None
         self._carried: list[tuple[str, Headers]] = []  # what was refused, so that it is not sent again
+
+    async def run(self) -> Response:
+        """All attempts. Raises APIError."""
+        client = RetryClient(cast("ClientSession", self), _SILENT, self)
+        answer = await client.request(self._request.method, self._route.origins[0].url)
+        return cast("_Answer", answer).response
+
+    def beside(self) -> _Trial | None:
+        """One more attempt while this one is under way; None where it may not be."""
+        owner, route, attempts = self._owner, self._route, self.exchange.attempts
+        method, body = self._request.method, self._body
+        if method not in _IDEMPOTENT or method not in route.retry.methods or not isinstance(body, Whole):
+            return None
+        if len(attempts) >= route.retry.attempts or not attempts or attempts[-1].outcome:
+            return None
+        copied, record = Whole(body.data), replace(self.exchange, attempts=[*attempts])
+        request = replace(self._request, body=copied, interim=None)
+        permit = None if owner.restraint is None else owner.restraint.spare(request, route, record)
+        if owner.restraint is not None and permit is None:
+            return None
+        if not owner.budgets.pay(route):
+            if permit is not None:
+                permit.failed(None)
+            return None
+        attempts[-1].reason = Reason.HEDGED
+        self._others += 1
+        once = replace(route, retry=replace(route.retry, attempts=1, hedge=None))
+        side = _Trial(owner, request, copied, once, record, deadline=self._deadline, keyed=self._keyed)
+        side._permit = permit
+        return side
 
     async def is_final(self, _: object) -> bool:
         return not isinstance(self._decision, Again)
@@ -228,11 +224,13 @@ class _Trial(RetryOptionsBase):
         number: int = trace_request_ctx["current_attempt"]
         if number > 1:
             self._body.rewind()
-        if self._owner.restraint is None:
-            return await self._attempt(method, number, None)
-        permit = await self._owner.restraint.admit(
-            self._request, self._route, self._exchange, deadline=self._deadline
-        )
+        permit, self._permit = self._permit, None
+        if permit is None:
+            if self._owner.restraint is None:
+                return await self._attempt(method, number, None)
+            permit = await self._owner.restraint.admit(
+                self._request, self._route, self.exchange, deadline=self._deadline
+            )
         try:
             return await self._attempt(method, number, permit)
         except BaseException:
@@ -256,7 +254,7 @@ class _Trial(RetryOptionsBase):
             tls=route.name,
             resend=method in _IDEMPOTENT and method in route.retry.methods,
         )
-        self._exchange.attempts.append(attempt)
+        self.exchange.attempts.append(attempt)
         response = await self._sent(call, number, attempt, permit)
         attempt.status = status = response.status
         outcome = f"{status // 100}xx"
@@ -271,7 +269,7 @@ class _Trial(RetryOptionsBase):
             attempt.outcome = outcome
             attempt.seconds = clock.now() - attempt.started
             self._decision = None
-            self._tell(attempt)
+            self.tell(attempt)
         elif self._again(number, attempt, outcome, response):
             response.body.close()
         return _Answer(method, response)
@@ -287,7 +285,7 @@ class _Trial(RetryOptionsBase):
         except APIError as failure:
             outcome = _OUTCOMES.get(type(failure))
             if outcome is None:  # refused before anything was sent
-                self._exchange.attempts.pop()
+                self.exchange.attempts.pop()
                 raise
             if permit is not None:
                 permit.failed(failure)
@@ -340,12 +338,12 @@ class _Trial(RetryOptionsBase):
         self._upcoming = upcoming, other
         self._decision = Again(after=0.0, reason=Reason.ANOTHER_CREDENTIAL)
         attempt.outcome, attempt.reason, attempt.wait = "4xx", Reason.ANOTHER_CREDENTIAL, 0.0
-        self._tell(attempt)
+        self.tell(attempt)
         return True
 
     def _traced(self, attempt: Attempt) -> Request:
         """The request as it goes upstream in this attempt: what is done there belongs below this span."""
-        trace, request = self._exchange.trace, self._request
+        trace, request = self.exchange.trace, self._request
         if trace is None:
             return request
         attempt.span = int.from_bytes(os.urandom(8)) or 1
@@ -360,7 +358,7 @@ class _Trial(RetryOptionsBase):
         decision = self._decision = decide(
             route.retry,
             method=self._request.method,
-            attempt=number,
+            attempt=number + self._others,
             cause=ended.status if isinstance(ended, Response) else ended,
             headers=ended.headers if isinstance(ended, Response) else _NONE,
             replayable=replayable(self._body, route.retry.most_kept),
@@ -368,7 +366,7 @@ class _Trial(RetryOptionsBase):
             remaining=self._deadline - now,
             chance=owner.chance(),
             wall=owner.clock.wall(),
-            elsewhere=owner.restraint is not None and owner.restraint.elsewhere(route, self._exchange),
+            elsewhere=owner.restraint is not None and owner.restraint.elsewhere(route, self.exchange),
             fault=ended.fault if isinstance(ended, Response) else None,
         )
         if isinstance(decision, Again):
@@ -377,7 +375,7 @@ class _Trial(RetryOptionsBase):
                 decision = self._decision = Stop(reason=refusal)
         attempt.reason = decision.reason
         attempt.wait = decision.after if isinstance(decision, Again) else None
-        self._tell(attempt)
+        self.tell(attempt)
         return isinstance(decision, Again)
 
     def _refusal(self, remaining: float) -> Reason | None:
@@ -387,8 +385,8 @@ class _Trial(RetryOptionsBase):
             refusal = restraint.refusal(self._request, self._route, remaining=remaining)
             if refusal is not None:
                 return refusal
-        return None if self._owner.paid(self._route) else Reason.BUDGET_SPENT
+        return None if self._owner.budgets.pay(self._route) else Reason.BUDGET_SPENT
 
-    def _tell(self, attempt: Attempt) -> None:
+    def tell(self, attempt: Attempt) -> None:
         for observer in self._owner.observers:
-            observer.attempted(self._exchange, attempt)
+            observer.attempted(self.exchange, attempt)

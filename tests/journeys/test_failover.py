@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.origin import Origin, closed_port
+from tests.origin import Gate, Origin, closed_port
 
 
 @pytest.fixture
@@ -69,3 +69,21 @@ def test_one_that_its_check_finds_ill_is_not_asked(start, origin, other):
     assert proxy.get("/x").status == 200
     assert (origin.count("/x"), other.count("/x")) == (0, 1)
     assert f"{origin.url} is ill" in proxy.stderr
+
+
+def test_a_late_answer_is_hedged(start, origin, other):
+    proxy = start(origin.url, other.url, retry={"hedge": {"min_delay": "20ms"}})
+    assert {proxy.get("/quick").status for _ in range(20)} == {200}
+    gate = Gate()
+    origin.on("/x").raw(gate)
+    answer = proxy.get("/x")
+    assert (answer.status, answer.header("Leeward-Attempts")) == (200, "2")
+    assert (origin.count("/x"), other.count("/x")) == (1, 1)
+    assert origin.hit("/x").gone.wait(5)
+    row = proxy.admin_json("/api/v1/requests?limit=1")["requests"][0]
+    assert [(one["outcome"], one["reason"]) for one in row["tries"]] == [
+        ("cancelled", "hedged"),
+        ("2xx", None),
+    ]
+    assert proxy.metric("leeward_upstream_attempts_total", upstream="api", outcome="cancelled") == 1
+    assert proxy.metric("leeward_retries_total", upstream="api", reason="hedged") == 1

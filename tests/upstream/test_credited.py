@@ -75,14 +75,14 @@ async def test_it_goes_out_again_with_another_at_once(way: Way, status: int, met
 
 async def test_it_pays_nothing_from_the_budget(way: Way) -> None:
     way.origin.on("/x").raw(NO % 401).raw(OK)
-    before = way.attempts.budgets()
+    before = way.attempts.budgets.remaining()
     await way.ask(injector=Purse())
     assert before == {}
-    [left] = way.attempts.budgets().values()
+    [left] = way.attempts.budgets.remaining().values()
     way.origin.reset()
     way.origin.on("/x").raw(OK)
     await way.ask(injector=Purse())
-    [after] = way.attempts.budgets().values()
+    [after] = way.attempts.budgets.remaining().values()
     assert after >= left
 
 

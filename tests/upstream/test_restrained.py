@@ -48,6 +48,10 @@ class Doorkeeper:
         self.base = route.origins[-1]
         return len(route.origins) > 1
 
+    def spare(self, request: Request, route: Route, exchange: Exchange) -> Doorkeeper | None:
+        self.seen.append("spare")
+        return None if self.refuses is not None else self
+
     def answered(self, response: Response) -> Response:
         self.seen.append(str(response.status))
         return response

@@ -31,7 +31,7 @@ async def test_without_a_budget_every_retry_is_paid_for(way: Way) -> None:
     for _ in range(10):
         await way.ask(retry={"attempts": 3, "budget": None})
     assert way.origin.count() == 30
-    assert way.attempts.budgets() == {}
+    assert way.attempts.budgets.remaining() == {}
 
 
 async def test_lone_requests_are_retried_in_full(way: Way) -> None:
@@ -39,7 +39,7 @@ async def test_lone_requests_are_retried_in_full(way: Way) -> None:
     for _ in range(5):
         await way.ask(retry={"attempts": 5, "budget": BudgetPolicy()})
     assert way.origin.count() == 25
-    [left] = way.attempts.budgets().values()
+    [left] = way.attempts.budgets.remaining().values()
     assert 0.0 <= left < 2.0
 
 
@@ -48,6 +48,6 @@ async def test_a_retry_of_the_layer_above_earns_nothing(way: Way, count: int) ->
     way.origin.on("/x").raw(OK)
     earning = BudgetPolicy(ratio=1.0, min_per_second=0.0)
     await way.ask("GET", "/x", ("x-stainless-retry-count", str(count)), retry={"budget": earning})
-    [left] = way.attempts.budgets().values()
+    [left] = way.attempts.budgets.remaining().values()
     assert left == pytest.approx(1.0 - count, abs=0.01)
     assert way.origin.count() == 1

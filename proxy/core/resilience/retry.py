@@ -13,6 +13,7 @@ from proxy.core.message import Headers
 from proxy.core.reason import Reason
 from proxy.core.resilience import repetition
 from proxy.core.resilience.budget import BudgetPolicy
+from proxy.core.resilience.hedging import HedgePolicy
 from proxy.core.resilience.repetition import Ended, Leave, Said
 from proxy.core.resilience.wait import backoff, spread, told
 from proxy.core.value import dataclass
@@ -38,6 +39,7 @@ class RetryPolicy:
     max_replay_body: int = 1024 * 1024
     max_spool_body: int = 0
     budget: BudgetPolicy | None = BudgetPolicy()
+    hedge: HedgePolicy | None = None
 
     @property
     def most_kept(self) -> int:
