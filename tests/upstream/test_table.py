@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from proxy.core.dialect import PLAIN, Dialect, Row
 from proxy.core.routing import Origin as Base
 from proxy.upstream.session import Session
 from tests.house import text
@@ -52,16 +53,21 @@ async def ask(way: Way, column: str, **changed: Any) -> Got:
 
 
 Sent = Callable[[Way, str], Awaitable[int]]
+SAYS = Dialect(rows=(Row(statuses=frozenset({409}), again=True), Row(statuses=frozenset({500}), again=False)))
 
 
 def first(
-    *steps: bytes | Gate, then: str = "keep", timeouts: dict[str, Any] | None = None, **retry: Any
+    *steps: bytes | Gate,
+    then: str = "keep",
+    timeouts: dict[str, Any] | None = None,
+    dialect: Dialect = PLAIN,
+    **retry: Any,
 ) -> Sent:
     """The first answer so, the next one well; how many requests came."""
 
     async def sent(way: Way, column: str) -> int:
         way.origin.on("/x").raw(*steps, then=then).raw(OK)  # type: ignore[arg-type]  # a word of End
-        got = await ask(way, column, retry=retry, timeouts=timeouts or {})
+        got = await ask(way, column, retry=retry, timeouts=timeouts or {}, dialect=dialect)
         hits = way.origin.hits("/x")
         assert len(hits) == len(got.exchange.attempts)
         assert {hit.body for hit in hits} == {b"body"}
@@ -171,6 +177,8 @@ ROWS: dict[str, Sent] = {
     "a failure that `statuses` does not list": status(422),
     "a failure with `x-should-retry: true`": status(409, "X-Should-Retry: true"),
     "a failure with `Stripe-Should-Retry: true`": status(500, "Stripe-Should-Retry: true"),
+    "a failure that the preset says to repeat": status(409, dialect=SAYS),
+    "a failure that the preset says not to repeat": status(500, dialect=SAYS),
     "429 with `x-should-retry: false`": status(429, "X-Should-Retry: false"),
     "500 with `Stripe-Should-Retry: false`": status(500, "Stripe-Should-Retry: false"),
     "a success": status(201, "X-Should-Retry: true"),
