@@ -128,8 +128,7 @@ class Fetching:
         return serve(call.request, entry, line, now=now, wall=self._clock.wall())
 
     async def _fly(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
-        began = self._clock.now()
-        request = call.request
+        began, request = self._clock.now(), call.request
         call.exchange.patient &= not spares(request, decision.stored, began)
         if isinstance(decision, Revalidate) and request.method != "HEAD":
             response = await call.send(validation.conditional(request, decision.entry))
