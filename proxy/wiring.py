@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -113,11 +114,11 @@ class Runtime:
             self._watch = asyncio.create_task(follow(files), name="secret files")
 
 
-async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
+async def build(settings: Settings, before: Runtime | None = None, *, shared: Path | None = None) -> Runtime:
     """What the settings describe; raises CertificateError.
 
     With `before`, which it is to replace, on the store and with the figures of that; nothing is changed
-    there where this raises.
+    there where this raises. `shared` is the folder in which several workers keep what memory:// means.
     """
     contexts = {
         name: for_upstream(certificates)
@@ -129,7 +130,7 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         metrics = Metrics(__version__)
         # What a store says while it opens has no secrets in it, and those are not known yet.
         logs.configure(level=settings.log.level, layout=settings.log.format, mask=str)
-        opened = await _opened(settings, metrics, clock)
+        opened = await _opened(settings, metrics, clock, shared)
         metrics.watch_store(opened.name, opened.store.usage)
     else:
         metrics, opened = before.metrics, before.opened
@@ -185,6 +186,8 @@ async def build(settings: Settings, before: Runtime | None = None) -> Runtime:
         clock=clock,
         refresh=refresh,
         secret_key=salt,
+        turns=opened.turns,
+        changes=opened.turns,
         flights=None if before is None else before.caching.flights,
         room=rooms.memory,
     )
@@ -237,13 +240,15 @@ def _salt(settings: Settings, opened: Opened, before: Runtime | None) -> bytes:
     return opened.salt or before.salt
 
 
-async def _opened(settings: Settings, metrics: Metrics, clock: MonotonicClock) -> Opened:
+async def _opened(settings: Settings, metrics: Metrics, clock: MonotonicClock, shared: Path | None) -> Opened:
     """The store, which nothing else needs to run."""
     said = settings.cache
     bounds = Bounds(max_bytes=said.max_bytes, max_entry_bytes=said.max_entry_bytes)
     telling = Telling(evicted=metrics.evicted, failed=metrics.store_failed)
     where = place(said.store)
     match where:
+        case Memory() if shared is not None:
+            return await opening.disk(shared, bounds, telling, clock, name="memory")
         case Memory():
             return opening.memory(bounds, telling)
         case Disk(path=path):

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from proxy.observe.metrics import Metrics, Totals
-from proxy.observe.recent import Recent, Summary
+from proxy.observe.metrics import Totals
+
+
+class Figures(Protocol):
+    """What was counted: of one process, or of several together."""
+
+    def totals(self) -> Mapping[str, Totals]: ...
+
+    def stores(self) -> Mapping[str, tuple[int, int]]: ...
+
+
+class Timed(Protocol):
+    """One answered request."""
+
+    @property
+    def upstream(self) -> str: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class Remembered(Protocol):
+    """The last requests."""
+
+    def summaries(self) -> Iterable[Timed]: ...
 
 
 def snapshot(
@@ -14,8 +37,8 @@ def snapshot(
     version: str,
     uptime: float,
     ready: bool,
-    metrics: Metrics,
-    recent: Recent,
+    metrics: Figures,
+    recent: Remembered,
     upstreams: Mapping[str, Mapping[str, str]] | None = None,
     capacity: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
@@ -90,7 +113,7 @@ def _summed(rows: Iterable[Totals]) -> dict[str, Any]:
     )
 
 
-def _times_by_upstream(summaries: Iterable[Summary]) -> dict[str, list[float]]:
+def _times_by_upstream(summaries: Iterable[Timed]) -> dict[str, list[float]]:
     """Ascending durations of the remembered requests: what is true now, not since the start."""
     times: dict[str, list[float]] = {}
     for summary in summaries:

@@ -91,6 +91,7 @@ def _serve(loaded: Loaded, again: Callable[[], Loaded]) -> int:
     from proxy.upstream.authorities import unread
 
     with unread():
+        from proxy.server.cores import workers
         from proxy.server.worker import ListenError, Worker
         from proxy.upstream.library import LibraryError, check_library
 
@@ -103,8 +104,24 @@ def _serve(loaded: Loaded, again: Callable[[], Loaded]) -> int:
 
     try:
         check_library()
+        count = workers(loaded.settings.server.workers)
+        if count > 1:
+            return _several(loaded, count, ready, again)
         _run(Worker(loaded, ready=ready, again=again).run())
     except (ListenError, LibraryError, CertificateError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _several(
+    loaded: Loaded, count: int, ready: Callable[[str, str], None], again: Callable[[], Loaded]
+) -> int:
+    from proxy.server.several import NurseryLostError, StartError, serve
+
+    try:
+        serve(loaded, count, ready=ready, again=again)
+    except (StartError, NurseryLostError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,6 +1,7 @@
 """What is well formed by itself, but not beside something else?
 
-Two upstreams in one place, two listeners on one port, an upstream that is this proxy itself.
+Two upstreams in one place, two listeners on one port, an upstream that is this proxy itself, several workers
+where each would have to know what another did.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
                 f"{where} is taken by upstream {other}; give one of them another",
             )
     server = _mapping(data.get("server"))
+    if str(server.get("workers") or 1) != "1" and _idempotent(data):
+        yield (
+            ("server", "workers"),
+            (
+                "each worker would know the Idempotency-Keys of its own callers alone; "
+                "write 1, or take `idempotency` out of all upstreams"
+            ),
+        )
     try:
         listen, admin = (address(server.get(key) or usual) for key, usual in _ADDRESSES.items())
     except ValueError:
@@ -49,6 +58,16 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     if listen.port == admin.port != 0 if both_ports else listen == admin:
         what = f"port {admin.port}" if admin.path is None else "socket"
         yield ("server", "admin"), f"is on the same {what} as server.listen; give it another"
+
+
+def _idempotent(data: Mapping[str, Any]) -> bool:
+    """Whether repeated requests are known by their keys anywhere."""
+    for upstream in _mapping(data.get("upstreams")).values():
+        rules = _mapping(upstream).get("rules")
+        places = [upstream, *(rules if isinstance(rules, list) else ())]
+        if any(_mapping(place).get("idempotency") is not None for place in places):
+            return True
+    return False
 
 
 def _leads_back(base_url: Any, listen: Address) -> bool:

@@ -23,15 +23,19 @@ from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
 
 _EXPORTER = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+MOST_WORKERS = 64
+_WORKERS_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, {"const": "auto"}]}
+)
 FileName = Annotated[str, Field(min_length=1)]
 
 
-def _one_worker(written: Any) -> Any:
-    if written == "auto" or (str(written).isdecimal() and int(written) > 1):
-        raise ValueError(f"{written} is not in this version, which runs one worker; write 1")
-    if str(written) != "1":
-        raise ValueError("should be the number of workers; this version runs one: write 1")
-    return 1
+def _workers(written: Any) -> Any:
+    if written == "auto":
+        return written
+    if isinstance(written, bool) or not str(written).isdecimal() or not 1 <= int(written) <= MOST_WORKERS:
+        raise ValueError(f"should be the number of workers, 1 to {MOST_WORKERS}, or auto: one a core")
+    return int(written)
 
 
 def _collector(written: str) -> str:
@@ -70,7 +74,7 @@ class ServerTLS(Section):
 class ServerSettings(Section):
     listen: ListenAddress = Address(host="127.0.0.1", port=8080)
     admin: ListenAddress = Address(host="127.0.0.1", port=9464)
-    workers: Annotated[int, BeforeValidator(_one_worker), WithJsonSchema({"const": 1})] = 1
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers), _WORKERS_SCHEMA] = 1
     client_token: Secret | None = None
     tls: ServerTLS | None = None
     max_request_body: Size = 64 * MIB

@@ -84,6 +84,7 @@ class Metrics:
         self._errors: Counter[tuple[str, str]] = Counter()
         self._evictions: Counter[tuple[str]] = Counter()
         self._failures: Counter[tuple[str, str]] = Counter()
+        self._restarts: Counter[tuple[()]] = Counter({(): 0})
         self._reloads: Counter[tuple[str]] = Counter({("success",): 0, ("failure",): 0})
         self._open: dict[int, Exchange] = {}
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
@@ -96,7 +97,7 @@ class Metrics:
         self.resending = Resending()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = ProcessCollector(registry=self._registry)
 
     def expect(self, upstreams: Iterable[str]) -> None:
         """These are shown from now on, with zeros."""
@@ -161,6 +162,10 @@ class Metrics:
     def store_failed(self, store: str, reason: str) -> None:
         """A call to a store failed, and was a miss; both are words of short lists."""
         self._count(self._failures, store, reason, _MOST_REASONS)
+
+    def restarted(self) -> None:
+        """A worker had ended without being asked, and another one takes its place."""
+        self._restarts[()] += 1
 
     def watch_store(self, name: str, usage: Callable[[], tuple[int, int]]) -> None:
         """`usage` answers (entries, bytes) whenever somebody scrapes."""
@@ -247,6 +252,10 @@ class Metrics:
     def stores(self) -> dict[str, tuple[int, int]]:
         """(entries, bytes) by store."""
         return {name: usage() for name, usage in self._stores.items()}
+
+    def process(self) -> Iterable[Metric]:
+        """The process's own figures, as the system counts them; reads files."""
+        return self._process.collect()
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client's registry."""
@@ -368,15 +377,12 @@ class Metrics:
             ("store", "reason"),
             self._failures.items(),
         )
-        yield counter(
-            "leeward_config_reloads",
-            "Times that the configuration was read again, by what came of it.",
-            ("outcome",),
-            self._reloads.items(),
-        )
-        yield gauge(
-            "leeward_build_info", "Always 1; the version is the label.", ("version",), [((self._version,), 1)]
-        )
+        read = "Times that the configuration was read again, by what came of it."
+        yield counter("leeward_config_reloads", read, ("outcome",), self._reloads.items())
+        replaced = "Workers that ended without being asked to, and were replaced."
+        yield counter("leeward_worker_restarts", replaced, (), self._restarts.items())
+        version = [((self._version,), 1)]
+        yield gauge("leeward_build_info", "Always 1; the version is the label.", ("version",), version)
 
 
 def _folded(quotas: Mapping[tuple[str, str], float]) -> Iterator[tuple[tuple[str, str], float]]:

@@ -10,13 +10,16 @@ import asyncio
 import errno
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLContext
+from typing import Any
 
 from proxy.config.addresses import Address
 
 BACKLOG = 2048
+SPREADS = sys.platform == "linux"  # macOS has SO_REUSEPORT too, but gives all to one
 
 
 class ListenError(Exception):
@@ -37,6 +40,70 @@ async def listen(
         )
     except OSError as error:
         raise ListenError(f"Cannot listen on {address}: {_why(error)}") from error
+
+
+def sockets(address: Address, count: int) -> list[list[socket.socket]]:
+    """For so many workers, what each takes calls from: blocking, briefly. Raises ListenError.
+
+    On Linux each has sockets of its own, among which the system spreads new connections evenly. Elsewhere,
+    and on a Unix socket, all have the same.
+    """
+    try:
+        if address.path is not None:
+            _make_room(address.path)
+            return [[_unix(address.path)]] * count
+        places = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        found = list(dict.fromkeys((family, place) for family, _, _, _, place in places))
+        if not SPREADS:
+            return [[_tcp(family, place, spread=False) for family, place in found]] * count
+        rows: list[list[socket.socket]] = [[] for _ in range(count)]
+        for family, place in found:
+            # With SO_REUSEPORT one could share the port with a stranger, or with another Leeward: ask first.
+            with _tcp(family, place, spread=False) as first:
+                place = first.getsockname()  # noqa: PLW2901 - with the port that was given for 0
+            for row in rows:
+                row.append(_tcp(family, place, spread=True))
+        return rows
+    except OSError as error:
+        raise ListenError(f"Cannot listen on {address}: {_why(error)}") from error
+
+
+def another(sibling: list[socket.socket]) -> list[socket.socket]:
+    """Sockets for one more worker. Raises OSError."""
+    if not SPREADS or sibling[0].family == socket.AF_UNIX:
+        return sibling
+    return [_tcp(own.family, own.getsockname(), spread=True) for own in sibling]
+
+
+def _tcp(family: int, place: Any, *, spread: bool) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if spread:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(place)
+        opened.listen(BACKLOG)
+        opened.settimeout(0)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _unix(path: str) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.bind(path)
+        opened.listen(BACKLOG)
+        opened.settimeout(0)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _why(error: OSError) -> str:
@@ -78,8 +145,13 @@ def leave(address: Address) -> None:
 
 def bound(server: asyncio.Server, address: Address, *, tls: bool) -> str:
     """The address as a person or a client writes it, with the port that was really given."""
+    return named(server.sockets[0], address, tls=tls)
+
+
+def named(opened: Any, address: Address, *, tls: bool) -> str:
+    """As `bound`, of a socket."""
     if address.path is not None:
         return f"unix:{address.path}"
-    host, port = server.sockets[0].getsockname()[:2]
+    host, port = opened.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"

@@ -18,7 +18,7 @@ from proxy.config.settings import Settings
 from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
 from proxy.server.connection import Connections
-from proxy.server.listening import bound, leave, listen
+from proxy.server.listening import BACKLOG, bound, leave, listen
 from proxy.wiring import Runtime, build
 
 _LOGGER = logging.getLogger("leeward")
@@ -63,11 +63,11 @@ class Serving:
             copy = sockets[number].dup()
             if copy.family == socket.AF_UNIX:
                 self._servers[number] = await self._loop.create_unix_server(
-                    self.connections, sock=copy, ssl=self._tls
+                    self.connections, sock=copy, ssl=self._tls, backlog=BACKLOG
                 )
             else:
                 self._servers[number] = await self._loop.create_server(
-                    self.connections, sock=copy, ssl=self._tls
+                    self.connections, sock=copy, ssl=self._tls, backlog=BACKLOG
                 )
 
     async def change(self, settings: Settings) -> None:
@@ -119,16 +119,15 @@ class Serving:
                     answered = self.app.answered
 
     async def left(self, now: asyncio.Event) -> None:
-        """Until every caller has left, the time is over, or somebody says now.
+        """Until every caller has left, or the time is over; from `now` on, idle callers are not waited for.
 
         For a process that takes no calls any more, while others do: a caller whose connection is idle
         gets an answer on it still, and goes to another process after that.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_timeout):
-                while self.connections.open and not now.is_set():
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(now.wait(), LOOK)
+                while self.busy or (self.connections.open and not now.is_set()):  # noqa: ASYNC110 - ends cost no event
+                    await asyncio.sleep(LOOK)
 
     async def close(self) -> None:
         """Ends everything, whatever still runs."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.core.ports import Clock
 from proxy.stores.memory import MemoryStore
 from proxy.stores.tier import Backing, Tiered
+from proxy.stores.turns import LocalTurns
 
 _SHARE_IN_FRONT = 8  # of the bytes of what is behind, one part of so many is in front
 _TURN = 0.0005  # seconds
@@ -34,10 +36,11 @@ class Telling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A store that runs. `name` is a word for metrics."""
+    """A store that runs. `name` is a word for metrics; `turns` are taken with others who share it."""
 
     name: str
     store: MemoryStore | Tiered
+    turns: LocalTurns | None = None
 
     @property
     def salt(self) -> bytes | None:
@@ -85,7 +88,16 @@ async def disk(path: Path, bounds: Bounds, telling: Telling, clock: Clock, *, na
         on_evict=telling.evicted,
         on_failure=lambda reason: telling.failed(name, reason),
     )
-    return await behind(store, bounds, name=name)
+    opened = await behind(store, bounds, name=name)
+    return replace(opened, turns=await asyncio.to_thread(_turns, path))
+
+
+def _turns(folder: Path) -> LocalTurns | None:
+    """Where there is no folder, each fetches for itself."""
+    try:
+        return LocalTurns(folder / "turns")
+    except OSError:
+        return None
 
 
 async def behind(store: Backing, bounds: Bounds, *, name: str) -> Opened:

@@ -116,9 +116,9 @@ BROKEN = [
     ),
     (
         "what this version does not have",
-        LEAST + "server: {workers: auto}\ncache: {store: 'redis://h:6379/0'}\n",
+        LEAST + "server: {workers: some}\ncache: {store: 'redis://h:6379/0'}\n",
         [
-            "4: server.workers: auto is not in this version, which runs one worker; write 1",
+            "4: server.workers: should be the number of workers, 1 to 64, or auto: one a core",
             "5: cache.store: redis:// is not in this version; write memory:// or disk:///var/cache/leeward",
         ],
     ),

@@ -12,7 +12,7 @@ from tests.running import command, free_port
         (["--token-env", "X"], "go with --upstream"),
         (["--upstream", "ftp://x"], "http://"),
         (["--upstream", "http://a", "--listen", "8080"], "127.0.0.1:8080"),
-        (["--upstream", "http://a", "--workers", "2"], "one worker"),
+        (["--upstream", "http://a", "--workers", "some"], "1 to 64, or auto"),
         (["--config", "missing.yaml"], "missing.yaml"),
         ([], "leeward init"),
     ],

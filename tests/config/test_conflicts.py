@@ -82,3 +82,18 @@ def test_two_upstreams_cannot_have_the_same_place(tmp_path: Path) -> None:
         f"FILE:4: upstreams.b.prefix: prefix /a is taken by upstream a; {OTHER}",
         f"FILE:6: upstreams.d.prefix: prefix /a of host x.internal is taken by upstream c; {OTHER}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("server", "upstream", "told"),
+    [
+        ("workers: 2", "idempotency: {ttl: 1h}", True),
+        ("workers: auto", "rules: [{match: {method: POST}, idempotency: {ttl: 1h}}]", True),
+        ("workers: 1", "idempotency: {ttl: 1h}", False),
+        ("workers: 2", "idempotency: null", False),
+    ],
+)
+def test_keys_of_requests_need_one_worker(server: str, upstream: str, told: bool, tmp_path: Path) -> None:
+    text = f"server: {{{server}}}\n{LEAST}    {upstream}\n"
+    wanted = ["FILE:1: server.workers: each worker would know the Idempotency-Keys"] if told else []
+    assert [one[: len(wanted[0])] if wanted else one for one in problems(text, tmp_path)] == wanted

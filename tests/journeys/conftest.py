@@ -1,8 +1,9 @@
-"""What do the threat tests share: a guarded proxy, and what counts as a refusal?"""
+"""What do the journeys share: a guarded proxy, what counts as a refusal, and several workers?"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,17 @@ def guarded(leeward: Start, origin: Origin) -> Leeward:
         },
         env={"GUARDED_TOKEN": TOKEN},
     )
+
+
+@pytest.fixture
+def crew(leeward: Start, origin: Origin) -> Start:
+    """Starts several workers, four unless told otherwise, in front of the origin at `/`."""
+
+    def started(workers: int = 4, **upstream: Any) -> Leeward:
+        whole = {"base_url": origin.url, "prefix": "/", "concurrency": None, **upstream}
+        return leeward({"server": {"workers": workers}, "upstreams": {"api": whole}}, fresh=True)
+
+    return started
 
 
 def refused(proxy: Leeward, raw: bytes, statuses: Collection[int] = (400,)) -> Answer:

@@ -308,3 +308,10 @@ def test_a_repeated_hit_counts_like_the_first() -> None:
     )
     assert ours == theirs
     assert len(ours) > 0
+
+
+def test_workers_that_were_replaced_are_counted():
+    metrics = Metrics("1")
+    assert b"leeward_worker_restarts_total 0.0" in metrics.exposition()[0]
+    metrics.restarted()
+    assert b"leeward_worker_restarts_total 1.0" in metrics.exposition()[0]

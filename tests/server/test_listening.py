@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from proxy.config.addresses import address
-from proxy.server.listening import ListenError, bound, listen
+from proxy.server.listening import SPREADS, ListenError, another, bound, listen, named, sockets
 
 
 async def test_a_free_port_is_given_and_told():
@@ -71,3 +71,39 @@ async def test_no_other_file_is_ever_removed(folder):
 async def test_a_folder_that_is_not_there(folder):
     with pytest.raises(ListenError):
         await listen(asyncio.Protocol, address(f"unix:{folder}/none/s"))
+
+
+def test_each_worker_has_sockets_of_its_own_on_one_port():
+    rows = sockets(address("127.0.0.1:0"), 3)
+    try:
+        assert len({row[0].getsockname() for row in rows}) == 1
+        assert len({id(row[0]) for row in rows}) == (3 if SPREADS else 1)
+        assert named(rows[0][0], address("127.0.0.1:0"), tls=True).startswith("https://127.0.0.1:")
+        rows.append(another(rows[0]))
+        assert rows[3][0].getsockname() == rows[0][0].getsockname()
+        # What could be shared is not taken from somebody else.
+        with pytest.raises(ListenError, match="another process has it"):
+            sockets(address(f"127.0.0.1:{rows[0][0].getsockname()[1]}"), 2)
+    finally:
+        for row in rows:
+            row[0].close()
+
+
+def test_a_unix_socket_is_one_for_all(folder):
+    where = address(f"unix:{folder}/s")
+    rows = sockets(where, 2)
+    with rows[0][0]:
+        assert rows[0][0] is rows[1][0] is another(rows[0])[0]
+        assert named(rows[0][0], where, tls=False) == f"unix:{folder}/s"
+        with pytest.raises(ListenError, match="another process has it"):
+            sockets(where, 2)
+
+
+def test_a_name_is_listened_on_at_all_its_addresses():
+    rows = sockets(address("localhost:0"), 2)
+    try:
+        assert len(rows[0]) == len({own.family for own in rows[0]})
+        assert len(rows[0]) == len(rows[1])
+    finally:
+        for own in {own for row in rows for own in row}:
+            own.close()
