@@ -37,8 +37,7 @@ from proxy.gateway.verdicts import Verdicts
 # Sends a request upstream and writes into this record what became of it.
 Fetch = Callable[[Request, Exchange], Awaitable[Response]]
 
-_NO_CONTENT = 204
-_NOT_MODIFIED = 304
+_NO_CONTENT, _NOT_MODIFIED = 204, 304
 _UNSATISFIABLE, _FIRST_SERVER_FAILURE = 416, 500
 # Statuses that say nothing about the next answer: no verdict is drawn from them.
 _PASSING = frozenset({408, 425, 429})
@@ -63,8 +62,8 @@ class Call:
         headed = b"HEAD:" if self.request.method == "HEAD" else b""
         return headed + (b"%d:" % passed if passed > 1 else b"") + self.key.primary + selection
 
-    async def send(self, request: Request) -> Response:
-        return await self.fetch(request, self.exchange)
+    def send(self, request: Request) -> Awaitable[Response]:
+        return self.fetch(request, self.exchange)
 
     def note(self, verdict: Verdict, reason: Reason) -> None:
         self.exchange.verdict, self.exchange.reason = verdict, reason
