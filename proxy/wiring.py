@@ -20,6 +20,7 @@ from proxy.auth.veil import Veil
 from proxy.config.certificates import for_upstream
 from proxy.config.following import follow, missing
 from proxy.config.places import Disk, Memory, place
+from proxy.config.redis import address_of
 from proxy.config.routes import UpstreamSettings
 from proxy.config.secrets import FileSecret
 from proxy.config.settings import Settings
@@ -41,6 +42,7 @@ from proxy.observe.together import Together
 from proxy.stores import opening
 from proxy.stores.opening import Bounds, Opened, Telling
 from proxy.stores.receipts import MemoryReceipts
+from proxy.stores.redis.address import RedisAddress
 from proxy.upstream.attempts import Attempts
 from proxy.upstream.checks import Checks
 from proxy.upstream.errand import Errand
@@ -186,10 +188,10 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
         clock=clock,
         refresh=refresh,
         secret_key=salt,
-        turns=opened.turns,
-        changes=opened.turns,
         flights=None if before is None else before.caching.flights,
         room=rooms.memory,
+        turns=opened.turns,
+        changes=opened.changes,
     )
     repeats = _repeats(settings, metrics, refresh, salt, before)
 
@@ -253,6 +255,10 @@ async def _opened(settings: Settings, metrics: Metrics, clock: MonotonicClock, s
             return opening.memory(bounds, telling)
         case Disk(path=path):
             return await opening.disk(path, bounds, telling, clock)
+        case RedisAddress():
+            if said.redis.tls is not None:  # the library would find out too late what is wrong with them
+                await asyncio.to_thread(for_upstream, said.redis.tls)
+            return await opening.redis(address_of(where, said.redis), bounds, telling, clock)
         case _:
             assert_never(where)
 
@@ -329,13 +335,13 @@ def _heard(resilience: Resilience) -> Callable[[Route, Origin, bool], None]:
 
 def _mask(settings: Settings, routes: Sequence[Route], salt: bytes) -> Callable[[str], str]:
     """Hides every secret of this configuration in a text."""
-    token = settings.server.client_token
-    veil = Veil("client token", salt)
+    own = tuple(settings.own_secrets())
+    veil = Veil("own secrets", salt)
 
     def mask(text: str) -> str:
-        if token is not None:
+        for secret in own:
             with suppress(CredentialError):
-                veil.hide(token.reveal())
+                veil.hide(secret.reveal())
         for configured in routes:
             text = configured.injector.mask(text)
         return veil.mask(text)

@@ -19,6 +19,7 @@ _ALONE: tuple[tuple[str, ...], ...] = (
     ("server", "workers"),
     ("server", "tls", "client_ca"),
     ("cache", "store"),
+    ("cache", "redis"),
     ("cache", "max_bytes"),
     ("cache", "max_entry_bytes"),
     ("cache", "max_idempotency_bytes"),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.config.redis import EXAMPLE, PATTERN, SCHEMES, located
+from proxy.stores.redis.address import RedisAddress
+
 _FOLDER = "disk:///var/cache/leeward"
-PLACES = "^(memory://|disk:///.+)$"  # for editors
-PLACES = "^(memory://|disk:///.+)$"  # for editors
-_LATER = {"redis", "rediss", "redis+cluster", "redis+sentinel"}
+PLACES = f"^(memory://|disk:///.+|{PATTERN})$"  # for editors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,23 +25,25 @@ class Disk:
     path: Path
 
 
-Place = Memory | Disk
+Place = Memory | Disk | RedisAddress
 
 
 def place(written: str) -> Place:
-    """`memory://` or `disk:///folder`. Raises ValueError."""
+    """`memory://`, `disk:///folder`, or a URL of Redis. Raises ValueError, which quotes no URL of Redis."""
     scheme, mark, rest = written.partition("://")
     if written == "memory://":
         return Memory()
     if scheme == "memory" or written == "memory":
         raise ValueError("memory has no address; write memory://")
-    if scheme in _LATER:
-        raise ValueError(f"{scheme}:// is not in this version; write memory:// or {_FOLDER}")
+    if scheme in SCHEMES and mark:
+        return located(scheme, rest)
+    if scheme.partition(":")[0] in {"redis", "rediss", "valkey", "valkeys"}:
+        raise ValueError(f"a Redis or Valkey is written as in {EXAMPLE}")
     if scheme == "disk" and mark:
         return Disk(path=_folder(rest))
     if scheme == "file" or written.startswith(("/", "./", "~", "disk:")):
         raise ValueError(f"a folder is written with disk:// before its absolute path; write {_FOLDER}")
-    raise ValueError(f"is not a store that is known; write memory:// or {_FOLDER}")
+    raise ValueError(f"is not a store that is known; write memory://, {_FOLDER} or {EXAMPLE}")
 
 
 def known(written: Any) -> Any:

@@ -18,6 +18,7 @@ from proxy.config.addresses import Address, ListenAddress
 from proxy.config.credentials import secrets_of
 from proxy.config.fields import FieldName
 from proxy.config.places import PLACES, known
+from proxy.config.redis import RedisSettings
 from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
 from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
@@ -94,6 +95,7 @@ class StoreSettings(Section):
     max_entry_bytes: Size = 8 * MIB
     max_idempotency_bytes: Size = 64 * MIB
     tag_headers: list[FieldName] = Field(default_factory=lambda: ["Cache-Tag", "Surrogate-Key", "xkey"])
+    redis: RedisSettings = RedisSettings()
 
 
 class LogSettings(Section):
@@ -141,11 +143,17 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def secrets(self) -> Iterator[AnySecret]:
-        """Every secret that is used: the callers' token and the upstreams' credentials."""
-        if self.server.client_token is not None:
-            yield self.server.client_token
+        """Every secret that is used: the callers' token, the store's and the upstreams' credentials."""
+        yield from self.own_secrets()
         for upstream in self.upstreams.values():
             yield from secrets_of(upstream.auth)
+
+    def own_secrets(self) -> Iterator[AnySecret]:
+        """Those that are no upstream's."""
+        redis = self.cache.redis
+        for secret in (self.server.client_token, redis.password, redis.sentinel_password):
+            if secret is not None:
+                yield secret
 
     def file_secrets(self) -> tuple[FileSecret, ...]:
         """Those to `refresh` now and then, each once per place that uses it."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from proxy.core.ports import Clock
+from proxy.core.ports import Changes, Clock, Turns
+from proxy.stores.codec import boot
 from proxy.stores.memory import MemoryStore
+from proxy.stores.redis.address import RedisAddress
 from proxy.stores.tier import Backing, Tiered
 from proxy.stores.turns import LocalTurns
 
@@ -36,11 +38,15 @@ class Telling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A store that runs. `name` is a word for metrics; `turns` are taken with others who share it."""
+    """A store that runs. `name` is a word for metrics.
+
+    `turns` and `changes` are those of all processes that share it, where it has them.
+    """
 
     name: str
     store: MemoryStore | Tiered
-    turns: LocalTurns | None = None
+    turns: Turns | None = None
+    changes: Changes | None = None
 
     @property
     def salt(self) -> bytes | None:
@@ -89,7 +95,8 @@ async def disk(path: Path, bounds: Bounds, telling: Telling, clock: Clock, *, na
         on_failure=lambda reason: telling.failed(name, reason),
     )
     opened = await behind(store, bounds, name=name)
-    return replace(opened, turns=await asyncio.to_thread(_turns, path))
+    turns = await asyncio.to_thread(_turns, path)
+    return replace(opened, turns=turns, changes=turns)
 
 
 def _turns(folder: Path) -> LocalTurns | None:
@@ -98,6 +105,25 @@ def _turns(folder: Path) -> LocalTurns | None:
         return LocalTurns(folder / "turns")
     except OSError:
         return None
+
+
+async def redis(address: RedisAddress, bounds: Bounds, telling: Telling, clock: Clock) -> Opened:
+    """In a Redis, for all processes that name it. It has a bound of its own; `max_bytes` is for copies here.
+
+    Where it does not answer, that is tried again.
+    """
+    from proxy.stores.redis.opening import redis_store  # noqa: PLC0415 - see above
+
+    store = redis_store(
+        address,
+        clock,
+        max_entry_bytes=bounds.max_entry_bytes,
+        on_evict=telling.evicted,
+        on_failure=lambda reason: telling.failed("redis", reason),
+        boot=await asyncio.to_thread(boot),
+    )
+    opened = await behind(store, bounds, name="redis")
+    return replace(opened, turns=store.turns, changes=store.log)
 
 
 async def behind(store: Backing, bounds: Bounds, *, name: str) -> Opened:

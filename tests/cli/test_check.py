@@ -116,10 +116,10 @@ BROKEN = [
     ),
     (
         "what this version does not have",
-        LEAST + "server: {workers: some}\ncache: {store: 'redis://h:6379/0'}\n",
+        LEAST + "server: {workers: some}\ncache: {store: 'redis://me:secret@h/0'}\n",
         [
             "4: server.workers: should be the number of workers, 1 to 64, or auto: one a core",
-            "5: cache.store: redis:// is not in this version; write memory:// or disk:///var/cache/leeward",
+            "5: cache.store: holds a user or password; write them as username and password under cache.redis",
         ],
     ),
     (

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.places import PLACES, Disk, Memory, Place, known, place
+from proxy.stores.redis.address import RedisAddress
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,7 @@ from proxy.config.places import PLACES, Disk, Memory, Place, known, place
         ("disk:///var/cache/leeward", Disk(path=Path("/var/cache/leeward"))),
         ("disk:///var/cache/leeward/", Disk(path=Path("/var/cache/leeward"))),
         ("disk:///with a space/100%", Disk(path=Path("/with a space/100%"))),
+        ("redis://a:1/2", RedisAddress(hosts=(("a", 1),), database=2)),
     ],
 )
 def test_what_is_written_is_a_place(written: str, found: Place) -> None:
@@ -33,8 +35,10 @@ def test_what_is_written_is_a_place(written: str, found: Place) -> None:
         ("disk:/var/cache", "with disk:// before its absolute path; write disk:///var/cache/leeward"),
         ("/var/cache", "with disk:// before its absolute path; write disk:///var/cache/leeward"),
         ("file:///var/cache", "with disk:// before its absolute path; write disk:///var/cache/leeward"),
-        ("redis://host:6379/0", "redis:// is not in this version; write memory://"),
-        ("memcached://host", "is not a store that is known; write memory:// or disk:///var/cache/leeward"),
+        ("redis:host", "a Redis or Valkey is written as in redis://127.0.0.1:6379/0"),
+        ("valkey://host", "a Redis or Valkey is written as in redis://127.0.0.1:6379/0"),
+        ("redis://", "lacks a host"),
+        ("memcached://host", "is not a store that is known; write memory://, disk:///var/cache/leeward"),
         ("", "is not a store that is known"),
     ],
 )

@@ -60,10 +60,12 @@ def test_one_worker_as_text_comes_from_the_environment() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["redis://host:6379/0", "rediss://h", "redis+cluster://h", "memory", "disk://relative", 5],
+    ["redis:host", "redis://", "redis+cluster://a/1", "memory", "disk://relative", 5],
 )
 def test_other_stores_are_refused_with_what_there_is(written: object) -> None:
-    with pytest.raises(ValidationError, match=r"write (memory://|disk:///var/cache/leeward)"):
+    with pytest.raises(
+        ValidationError, match=r"(write|written) .*(memory://|disk:///var/cache/leeward|redis)"
+    ):
         settings(cache={"store": written})
 
 

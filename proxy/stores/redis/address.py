@@ -30,7 +30,8 @@ class Files:
 class RedisAddress:
     """`hosts` are servers, sentinels or nodes; `name` is the primary's name at the sentinels.
 
-    Secrets are asked for at each connection, so a rotated one is used by the next. `tls` None = plain.
+    Secrets are asked for at each connection, so a rotated one is used by the next. `tls` None = plain. All
+    names begin with `prefix`, an answer is waited for `timeout` seconds, and no larger entry is kept.
     """
 
     kind: Kind = Kind.SERVER
@@ -42,6 +43,9 @@ class RedisAddress:
     password: Secret | None = field(default=None, repr=False)
     sentinel_password: Secret | None = field(default=None, repr=False)
     tls: Files | None = None
+    prefix: str = "leeward"
+    timeout: float = 0.25
+    max_entry_bytes: int = 1024 * 1024
 
     def __str__(self) -> str:
         """For logs: where it is, and nothing secret."""

@@ -83,6 +83,12 @@ class _Credentials(CredentialProvider):
         password = self._password.reveal()
         return (self._username, password) if self._username else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        refresh = getattr(self._password, "refresh", None)  # a file's
+        if refresh is not None:
+            await asyncio.to_thread(refresh)
+        return self.get_credentials()
+
 
 def _options(address: RedisAddress, timeout: float) -> dict[str, Any]:
     options: dict[str, Any] = {

@@ -25,7 +25,7 @@ from proxy.stores.redis.clients import Client, Command, LostError
 
 POLICY = BreakerPolicy(failure_ratio=0.5, min_requests=5, window=10.0, open_for=0.5)
 TIMEOUT = 0.25  # seconds
-SLOW = 0.05  # seconds; an answer that takes longer is worth less than none
+SLOW = 0.05  # seconds
 _HEARTBEAT = 1.0  # seconds between two looks at whether it lives, while nobody else asks
 _MOST_WAITING = 2000  # calls
 _MOST_AT_ONCE = 32  # calls that share a round trip
@@ -180,14 +180,14 @@ class Link:
     def _report(self, news: News, era: int, why: str) -> None:
         was_up = self.up
         if news is News.FAULT:
-            self._on_fault("lost")
+            self._on_fault("unreachable")
         self._circuit = breaker.report(self._policy, self._circuit, news, self._clock.now(), era=era)
         if was_up and not self.up:
             self._say_lost(why)
 
     def _say_lost(self, why: str) -> None:
         self.why = why
-        self._health.failed("lost", why)
+        self._health.failed("unreachable", why)
         self._lost.set()
         _fail(self._waiting, why)
         self._waiting.clear()

@@ -264,7 +264,9 @@ def _id(id_: bytes) -> str:
 
 
 def _after(id_: str) -> str:
-    """The least id that comes after one."""
+    """The least id that comes after one; after nothing, the first."""
+    if not id_:
+        return "-"
     moment, _, number = id_.partition("-")
     return f"{moment}-{int(number) + 1}"
 

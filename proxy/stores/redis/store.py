@@ -138,7 +138,7 @@ class RedisStore:
         try:
             return read(head, body, name=primary, at=self.log.instant())
         except UnreadableError as unreadable:
-            self._on_failure(unreadable.reason)
+            self._on_evict(unreadable.reason)
             return None
 
     async def keep(self, key: Key, entry: Entry, *, asked: float = inf) -> bool:
@@ -146,7 +146,7 @@ class RedisStore:
             # What it would have replaced is older than what its caller was just told.
             await self._drop_one(key, entry, 0)
             return False
-        if self.log.forbids(key, entry, asked):
+        if not self.link.up or self.log.forbids(key, entry, asked):
             return False
         try:
             *indexed, kept, later = await self.link.ask(*self._keeping(key, entry))
