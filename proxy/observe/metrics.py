@@ -35,7 +35,7 @@ CODES = frozenset(
 # a bypass never asked the cache and is neither.
 HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
 
-_MOST_COMBINATIONS = 19  # of method, code and verdict, a route
+_MOST_COMBINATIONS = 18  # of method, code and verdict, a route
 _MOST_BUCKETS = 4  # of quotas, a route
 _MOST_RETRIES = 8  # reasons of retries, a route; there are no more that lead to one
 _MOST_REASONS = 12  # of evictions
