@@ -16,6 +16,7 @@ async def test_a_hit_has_the_stored_fields_its_age_and_one_more_line() -> None:
     assert served.status == 200
     assert served.headers == Headers.of(
         *(("Cache-Control", "max-age=60"), ("ETag", '"a"'), ("Content-Length", "4")),
+        ("Date", "Wed, 15 Jul 2026 12:50:00 GMT"),  # of its arrival: the origin sent none
         *(("Age", "6"), ("Cache-Status", "leeward; hit")),
     )
     assert await served.body.read() == b"body"
