@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import cache
+from hashlib import sha1
 from typing import Any, Protocol, cast
 
 from redis import exceptions
@@ -58,6 +60,9 @@ class Client(Protocol):
 
     def names(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """Every name that matches, some more than once."""
+
+    async def prepare(self, scripts: Sequence[str]) -> None:
+        """Gives the server the scripts that it will be asked for by their digests."""
 
     async def told(self, section: str) -> list[dict[str, Any]]:
         """What INFO says, of each server that takes writes."""
@@ -148,8 +153,16 @@ class _Single:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
-            pipe.execute_command(*command)
-        return [_fit(reply) for reply in await _answered(pipe.execute(raise_on_error=False))]
+            pipe.execute_command(*_short(command))
+        replies = [_fit(reply) for reply in await _answered(pipe.execute(raise_on_error=False))]
+        if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):
+            # Others of these commands were carried out, and their order matters: all of it counts as failed.
+            await self.prepare([str(command[1]) for command in commands if command[0] == "EVAL"])
+            raise LostError("it did not have our scripts")
+        return replies
+
+    async def prepare(self, scripts: Sequence[str]) -> None:
+        await self.run([("SCRIPT LOAD", script) for script in scripts])
 
     async def together(self, steps: Sequence[Sequence[Command]]) -> list[Any]:
         # One connection's commands are carried out in their order.
@@ -214,6 +227,9 @@ class _Cluster:
         nodes = self._redis.get_primaries()
         return [await self._one(("INFO", section), target_nodes=node) for node in nodes]
 
+    async def prepare(self, scripts: Sequence[str]) -> None:
+        """Each node is given a script when it first lacks it."""
+
     async def _one(self, command: Command, **where: Any) -> Any:
         await _answered(self._redis.initialize())
         if command[0] == "XREAD" and not where:
@@ -224,12 +240,25 @@ class _Cluster:
                 )
             }
         try:
-            return await _answered(self._redis.execute_command(*command, **where))
+            try:
+                return await _answered(self._redis.execute_command(*_short(command), **where))
+            except exceptions.NoScriptError:
+                return await _answered(self._redis.execute_command(*command, **where))
         except exceptions.ResponseError as refused:
             return _fit(refused)
 
     async def close(self) -> None:
         await _closed(self._redis.aclose)
+
+
+def _short(command: Command) -> Command:
+    """A script by its digest."""
+    return ("EVALSHA", _digest(str(command[1])), *command[2:]) if command[0] == "EVAL" else command
+
+
+@cache
+def _digest(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _pooled(connections: int, **options: Any) -> Redis:

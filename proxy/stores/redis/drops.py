@@ -15,7 +15,7 @@ from proxy.core.caching.purge import Purge
 from proxy.stores.redis.clients import Client, Command, LostError
 from proxy.stores.redis.link import Link
 from proxy.stores.redis.log import Drop, Log
-from proxy.stores.redis.names import Names, member, tag_name
+from proxy.stores.redis.names import Names, member, short, tag_name
 from proxy.stores.redis.scripts import DROP
 from proxy.stores.redis.shelf import Shelf
 
@@ -83,7 +83,7 @@ class Drops:
         names = self._names
         if what.what is None:
             (there,) = await ask([("ZRANGE", names.place(what.place or b""), 0, -1)], patience=PATIENCE)
-            for some in _slices(there):
+            for some in _parted([names.of_place(what.place or b"", key.decode()) for key in there]):
                 yield await self._drop_all(some, ask, "all")
             return
         meant = what.what
@@ -104,7 +104,7 @@ class Drops:
 
     def command(self, name: str, *which: str | int) -> Command:
         """Drops, of the shelf that an index's member stands for, the variants that DROP's words mean."""
-        return ("EVAL", DROP, 2, self._names.named(name), self._names.beside(name), name, *which)
+        return ("EVAL", DROP, 2, self._names.named(name), self._names.beside(name), short(name), *which)
 
     def candidates(self, what: Purge) -> AsyncIterator[Sequence[str]]:
         """The index's members that it may mean, some more than once. Raises LostError."""

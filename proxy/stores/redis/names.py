@@ -52,6 +52,10 @@ class Names:
     def place(self, place: bytes) -> str:
         return f"{self._start}{{{_text(place)}}}:at"
 
+    def of_place(self, place: bytes, key: str) -> str:
+        """The member of other indexes that a place's own member stands for."""
+        return f"{_text(place)}.{key}"
+
     def beside(self, name: str) -> str:
         """The index of the place of an index's member."""
         return f"{self._start}{{{name.partition('.')[0]}}}:at"
@@ -83,6 +87,11 @@ class Names:
 def member(key: Key) -> str:
     """What stands for a key in an index."""
     return f"{_text(key.place)}.{_text(key.primary)}"
+
+
+def short(name: str) -> str:
+    """What stands for a key in the index of its place."""
+    return name.partition(".")[2]
 
 
 def digests(name: str) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ upstreams and tags) is written before, so that an index may name what is not the
 
 from __future__ import annotations
 
-# KEYS: shelf, place's index. ARGV: member, variant, its other kind, head, body, bytes, turn, kept for (ms),
+# KEYS: shelf, place's index. ARGV: key, variant, its other kind, head, body, bytes, turn, kept for (ms),
 # about the key, most variants, most bytes, tags. The variant replaces its other kind unless that is ''.
 # Replies [order, whether there was a shelf, variants more, variants that had to go]; order 0 = a later turn's
 # variant stands.
@@ -64,7 +64,7 @@ redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), limit - now
 return 1
 """
 
-# KEYS: shelf, place's index. ARGV: member, and which variants go: 'all', 'tag' and a tag, or 'one', a variant
+# KEYS: shelf, place's index. ARGV: key, and which variants go: 'all', 'tag' and a tag, or 'one', a variant
 # and the order that it has to have (0 = any).
 # Replies how many went.
 DROP = """
@@ -128,3 +128,5 @@ if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
+
+ALL = (KEEP, INDEX, DROP, USED, TAKE, RENEW, END)

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from secrets import token_bytes
 from typing import Any
@@ -28,8 +29,8 @@ from proxy.stores.redis.clients import Client, Command, LostError
 from proxy.stores.redis.drops import AT_ONCE, PATIENCE, Drops, number
 from proxy.stores.redis.link import Link
 from proxy.stores.redis.log import Drop, Log
-from proxy.stores.redis.names import Names, member, tag_name
-from proxy.stores.redis.scripts import INDEX, KEEP, USED
+from proxy.stores.redis.names import Names, member, short, tag_name
+from proxy.stores.redis.scripts import ALL, INDEX, KEEP, USED
 from proxy.stores.redis.shelf import Shelf, field_name, listed, read
 from proxy.stores.redis.turns import RedisTurns
 
@@ -79,7 +80,13 @@ class RedisStore:
         self.log = Log(self.link, follower, self._names, clock, boot=boot)
         self.turns = RedisTurns(self.link, self._names, clock)
         self.drops = Drops(self.link, client, self.log, self._names)
-        self.link.caught_up += [self.log.set_clock, self.log.catch_up, self._refresh, self._replay]
+        self.link.caught_up += [
+            partial(client.prepare, ALL),
+            self.log.set_clock,
+            self.log.catch_up,
+            self._refresh,
+            self._replay,
+        ]
         self.salt: bytes | None = None
         self._usage = (0, 0)
         self._uses: Counter[str] = Counter()
@@ -118,7 +125,7 @@ class RedisStore:
         name = member(key)
         try:
             fields, indexed = await self.link.ask(
-                [("HGETALL", self._names.named(name)), ("ZSCORE", self._names.beside(name), name)]
+                [("HGETALL", self._names.named(name)), ("ZSCORE", self._names.beside(name), short(name))]
             )
         except LostError:
             return ()
@@ -178,7 +185,7 @@ class RedisStore:
         size = len(head) + len(entry.body)
         keeping: Command = (
             *("EVAL", KEEP, 2, names.named(name), names.beside(name)),
-            *(name, *field_name(entry), head, entry.body, size, self.turns.number(key.primary)),
+            *(short(name), *field_name(entry), head, entry.body, size, self.turns.number(key.primary)),
             *(kept_for, about, _MOST_VARIANTS, max(4 * self._max_entry_bytes, size), " ".join(tags)),
         )
         indexing: list[Command] = [("EVAL", INDEX, 1, index, one, kept_for) for index, one in indexes]

@@ -20,7 +20,7 @@ from proxy.wiring import MonotonicClock
 from tests.origin import PATIENCE
 from tests.running import free_port
 from tests.stores.contract import KEPT, key, tagged, targets
-from tests.stores.redis.conftest import Open, until
+from tests.stores.redis.conftest import Open, at, until
 from tests.stores.redis.servers import RedisCluster, RedisServer, Sentinels
 
 HERE = "127.0.0.1"
@@ -204,3 +204,11 @@ async def until_kept(store: RedisStore, target: str) -> None:
     while not await store.keep(key(target), KEPT):
         assert time.monotonic() < limit
         await asyncio.sleep(0.05)
+
+
+async def test_scripts_that_are_gone_cost_one_miss(server: RedisServer, opened: Open) -> None:
+    store = (await opened(at(server))).store
+    server.ask("SCRIPT FLUSH")
+    assert not await store.keep(key(), KEPT)
+    assert await store.keep(key(), KEPT)
+    assert store.trouble is None

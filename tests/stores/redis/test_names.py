@@ -1,7 +1,7 @@
 import re
 
 from proxy.stores import codec
-from proxy.stores.redis.names import LAYOUT, Names, digests, member
+from proxy.stores.redis.names import LAYOUT, Names, digests, member, short
 from tests.stores.contract import key
 
 NAMES = Names("lee[w]ard")
@@ -44,3 +44,8 @@ def test_a_member_stands_for_its_shelf() -> None:
 def test_the_pattern_takes_the_prefix_as_it_is() -> None:
     assert NAMES.shelves.startswith(r"lee\[w\]ard:")
     assert NAMES.shelves.endswith("{*")
+
+
+def test_a_place_need_not_say_itself_again() -> None:
+    assert NAMES.of_place(KEY.place, short(member(KEY))) == member(KEY)
+    assert len(short(member(KEY))) <= 64, "longer ones cost Redis a kilobyte each"
