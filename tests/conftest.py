@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -145,3 +146,12 @@ def folder(tmp_path: Path) -> Path:
     """A short folder for Unix sockets, whose paths may have 100 bytes at most."""
     assert len(str(tmp_path)) < 90
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _level_of_the_log() -> Iterator[None]:
+    """What a test's configuration wants logged is no other test's business."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
