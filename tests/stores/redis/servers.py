@@ -153,7 +153,7 @@ class RedisCluster:
 
 
 class Sentinels:
-    """A primary, its replica, and one sentinel that makes the replica primary after half a second."""
+    """A primary, its replica, and one sentinel that makes the replica primary after two seconds."""
 
     name = "house"
 
@@ -198,7 +198,7 @@ def _sentinel(folder: Path, name: str, port: int) -> RedisServer:
     file = folder / "sentinel.conf"
     lines = [
         f"sentinel monitor {name} 127.0.0.1 {port} 1",
-        f"sentinel down-after-milliseconds {name} 500",
+        f"sentinel down-after-milliseconds {name} 2000",
         f"sentinel failover-timeout {name} 2000",
     ]
     file.write_text("\n".join(lines) + "\n")

@@ -187,14 +187,14 @@ async def test_sentinels_name_the_next_primary(folder: Path, opened: Open) -> No
         address = RedisAddress(kind=Kind.SENTINEL, hosts=hosts, name=sentinels.name)
         await works(opened, address)
         store = (await opened(address, clock=MonotonicClock(), timeout=1.0, slow=1.0)).store
-        assert await store.keep(key(), KEPT)
+        await until_kept(store, "/a")
         with sentinels.primary.client() as admin:
-            assert admin.wait(1, 5000) == 1
+            assert admin.wait(1, 20_000) == 1
         sentinels.primary.kill()
         with sentinels.replica.client() as promoted:
             await until(lambda: promoted.info("replication")["role"] == "master")
         await until_kept(store, "/b")
-        assert await store.load(key())
+        assert await store.load(key("/a"))
     finally:
         sentinels.stop()
 
