@@ -28,6 +28,7 @@ _PID = Struct("!q")
 _ENDED = Struct("!qi")
 _MOST_SOCKETS = 250
 _SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
+_NOT_OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # they are the supervisor's to act on
 
 Bear = Callable[[bytes, list[socket.socket]], int]
 _LIBRARY = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -47,12 +48,15 @@ class Nursery:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
+        # Held back until the child ignores them: one that comes before would end it.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_OURS)
         self.pid = os.fork()
         if not self.pid:
             self._orders.close()
             self._reports.close()
             _tie(parent)
             _run(orders, reports, bear)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         orders.close()
         reports.close()
         self._reports.settimeout(0)
@@ -127,8 +131,9 @@ class Nursery:
 
 def _run(orders: socket.socket, reports: socket.socket, bear: Bear) -> NoReturn:
     """The nursery's life."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _NOT_OURS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_OURS)
     wake, woken = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(woken, False)
