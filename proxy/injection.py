@@ -6,7 +6,7 @@ Wiring's part for credentials, where config and auth meet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, assert_never
+from typing import TYPE_CHECKING, NoReturn, assert_never
 
 from proxy.auth.basic import Basic
 from proxy.auth.bearer import Bearer
@@ -17,12 +17,15 @@ from proxy.auth.none import NoCredential
 from proxy.auth.query import Query
 from proxy.auth.several import Several
 from proxy.auth.surroundings import Surroundings
-from proxy.config import credentials, grants, signatures
+from proxy.config import credentials
 from proxy.config.routes import UpstreamSettings
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request
 from proxy.core.ports import Expiring, Injector
 from proxy.core.routing import Origin, Route
+
+if TYPE_CHECKING:
+    from proxy.config.schemes import AnyCredential
 
 Placed = (
     credentials.NoCredential
@@ -42,20 +45,21 @@ def injector(upstream: UpstreamSettings, here: Surroundings) -> Injector:
     return _one(auth, upstream, here)
 
 
-def _one(auth: credentials.AnyCredential, upstream: UpstreamSettings, here: Surroundings) -> Injector:
+def _one(auth: AnyCredential, upstream: UpstreamSettings, here: Surroundings) -> Injector:
     match auth:
         case (
-            signatures.SigV4Credential()
-            | signatures.HmacCredential()
-            | grants.OAuth2Credential()
-            | grants.JwtBearerCredential()
-            | grants.GithubAppCredential()
+            credentials.NoCredential()
+            | credentials.BearerCredential()
+            | credentials.BasicCredential()
+            | credentials.HeaderCredential()
+            | credentials.QueryCredential()
+            | credentials.MtlsCredential()
         ):
+            return _placed(auth, here)
+        case _:
             from proxy.elaborate import elaborate  # noqa: PLC0415 - only who has such a credential pays for it
 
             return elaborate(auth, upstream, here)
-        case _:
-            return _placed(auth, here)
 
 
 def _placed(auth: Placed, here: Surroundings) -> Injector:

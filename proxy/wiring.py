@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, assert_never
@@ -28,6 +28,7 @@ from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.ports import Expiring, Fetch, Observer
 from proxy.core.routing import Match, Origin, Route, Table
+from proxy.core.value import dataclass
 from proxy.gateway import explanation
 from proxy.gateway.caching import Caching
 from proxy.gateway.pipeline import Pipeline
@@ -287,7 +288,7 @@ def route(
     credential = injector(upstream, surroundings)
     policies = [upstream.cache, *(rule.cache for rule in upstream.rules if rule.cache is not None)]
     ignored = tuple(sorted({name for policy in policies for name in policy.key.ignore_query}))
-    dialect = upstream.dialect.dialect()
+    dialect = upstream.speaks()
 
     def built(said: UpstreamSettings, rules: tuple[tuple[Match, Route], ...] = ()) -> Route:
         return Route(

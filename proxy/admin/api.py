@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from proxy.admin.asked import Sources, UnknownUpstreamError
 from proxy.admin.guard import Guard, Local
 from proxy.admin.stored import UnclearError, meant, purge
-from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError, PermissionDeniedError
 
 MOST_ROWS = 1000
@@ -48,33 +47,6 @@ _PAGE = {
 }
 
 _CODES = {404: "not_found", 503: "no_worker"}
-
-
-class UnknownUpstreamError(Exception):
-    """`cache` and `purge` raise it for a name that no upstream has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """What the endpoints read and turn.
-
-    `exposition` takes an Accept and gives the page with its Content-Type; `readiness` says whether new
-    requests are served, with details; `requests` takes a limit and answers newest first; `cache` lists at
-    most so many entries of those that a purge would mean; `purge` says how many entries went; `explain`
-    takes a method and a path and raises NoRouteError, BadRequestError or PermissionDeniedError; `drain`
-    begins the drain and returns; `reload` answers the problems for which nothing was changed. Where nobody
-    is there to be asked, they raise aiohttp's HTTPServiceUnavailable.
-    """
-
-    exposition: Callable[[str], Awaitable[tuple[bytes, str]]]
-    readiness: Callable[[], Awaitable[tuple[bool, Mapping[str, Any]]]]
-    status: Callable[[], Awaitable[Mapping[str, Any]]]
-    requests: Callable[[int], Awaitable[list[dict[str, Any]]]]
-    cache: Callable[[Purge, int], Awaitable[list[dict[str, Any]]]]
-    purge: Callable[[Purge], Awaitable[int]]
-    explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
-    drain: Callable[[], None]
-    reload: Callable[[], Awaitable[list[str]]]
 
 
 def application(sources: Sources, *, hosts: Iterable[str] = ()) -> web.Application:

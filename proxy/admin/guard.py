@@ -13,7 +13,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from proxy.core.value import dataclass
 
 PROBES = frozenset({"/metrics", "/healthz", "/readyz"})
 

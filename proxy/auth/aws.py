@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from proxy.auth.placing import revealed
 from proxy.auth.renewal import Obtained, Renewal
 from proxy.core.failure import CredentialError
 from proxy.core.ports import Chance, Clock, Secret
+from proxy.core.value import dataclass
 
 EXTRA = "leeward[aws]"
 

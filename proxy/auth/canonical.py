@@ -10,8 +10,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from proxy.core.value import dataclass
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY = hashlib.sha256(b"").hexdigest()

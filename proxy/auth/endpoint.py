@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from proxy.core.failure import APIError, CredentialError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.ports import Fetch, Reply
 from proxy.core.routing import Origin
+from proxy.core.value import dataclass
 
 WITHIN = 10.0  # seconds for one errand
 _TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*", re.ASCII)

@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from proxy.core.failure import CredentialError
 from proxy.core.message import Headers
 from proxy.core.ports import Fetch, Reply
 from proxy.core.resilience import wait
+from proxy.core.value import dataclass
 
 Form = Sequence[tuple[str, str]]
 

@@ -16,7 +16,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import formatdate
 from functools import partial
 
@@ -33,6 +33,7 @@ from proxy.core.failure import CredentialError, PayloadTooLargeError
 from proxy.core.message import Request, Whole
 from proxy.core.ports import Clock, Secret
 from proxy.core.routing import Origin
+from proxy.core.value import dataclass
 
 _NONE: frozenset[str] = frozenset()
 _PART = re.compile(r"\{([a-z0-9_]+)\}")

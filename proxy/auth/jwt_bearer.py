@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from proxy.auth.assertion import members, signed
 from proxy.auth.endpoint import Endpoint, endpoint
@@ -12,6 +12,7 @@ from proxy.auth.renewal import Obtained
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers
 from proxy.core.ports import Clock, Fetch, Secret
+from proxy.core.value import dataclass
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _NO_FIELDS = Headers()

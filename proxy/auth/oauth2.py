@@ -11,7 +11,6 @@ import base64
 import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from urllib.parse import quote_plus
 
 from proxy.auth.assertion import signed
@@ -22,6 +21,7 @@ from proxy.auth.renewal import Obtained
 from proxy.auth.rotation import Kept, Shelf, mark
 from proxy.core.message import Headers
 from proxy.core.ports import Clock, Fetch, Secret
+from proxy.core.value import dataclass
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFE = 60  # seconds

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from proxy.core.failure import APIError, CredentialError
 from proxy.core.ports import Chance, Clock
+from proxy.core.value import dataclass
 
 T = TypeVar("T")
 

@@ -15,11 +15,12 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from proxy.core.failure import CredentialError
+from proxy.core.value import dataclass
 
 _LOGGER = logging.getLogger("leeward.auth")
 _MOST = 64 * 1024  # bytes of the file

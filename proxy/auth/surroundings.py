@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from proxy.core.ports import Chance, Clock, Fetch
+from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
     from proxy.auth.rotation import Kept

@@ -5,14 +5,17 @@ What a scheme does with these fields stands in `proxy/auth`; here they are only 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import Field
 
 from proxy.config.fields import Credential, FieldName, ParameterName
-from proxy.config.grants import GithubAppCredential, JwtBearerCredential, OAuth2Credential
+from proxy.config.later import Later
 from proxy.config.secrets import AnySecret, SecretOrNothing, Secrets
-from proxy.config.signatures import HmacCredential, SigV4Credential
+
+if TYPE_CHECKING:
+    from proxy.config.schemes import AnyAuth
 
 HERE = (
     *("none", "bearer", "basic", "header", "query"),
@@ -79,46 +82,33 @@ class MtlsCredential(Credential):
     ca: Annotated[str, Field(min_length=1)] | None = None
 
 
-AnyCredential = (
-    NoCredential
-    | BearerCredential
-    | BasicCredential
-    | HeaderCredential
-    | QueryCredential
-    | OAuth2Credential
-    | SigV4Credential
-    | HmacCredential
-    | JwtBearerCredential
-    | GithubAppCredential
-    | MtlsCredential
-)
+_PLACED: dict[str, type[Credential]] = {
+    "none": NoCredential,
+    "bearer": BearerCredential,
+    "basic": BasicCredential,
+    "header": HeaderCredential,
+    "query": QueryCredential,
+    "mtls": MtlsCredential,
+}
 
 
-def _form(written: Any) -> str:
-    return "several" if isinstance(written, list | tuple) else "one"
+def _all() -> Any:
+    from proxy.config.schemes import AllAuth  # noqa: PLC0415 - only who writes such a credential pays for it
+
+    return AllAuth
 
 
-def _whole(several: tuple[AnyCredential, ...]) -> tuple[AnyCredential, ...]:
-    kinds = [one.type for one in several]
-    if "none" in kinds:
-        raise ValueError("type none has no place among others; remove it")
-    for kind in ("bearer", "basic", "sigv4", "mtls"):
-        if kinds.count(kind) > 1:
-            raise ValueError(f"type {kind} can be there once; for keys in turn write a list under its token")
-    names = [one.name.lower() for one in several if isinstance(one, HeaderCredential)]
-    if len(set(names)) != len(names):
-        raise ValueError("two of them write the same header; remove one")
-    return several
+def _read(written: Any) -> Any:
+    kind = written.get("type") if isinstance(written, Mapping) else None
+    model = _PLACED.get(kind) if isinstance(kind, str) else None
+    return _LATER.validate(written) if model is None else model.model_validate(written)
 
 
-_One = Annotated[AnyCredential, Field(discriminator="type")]
-_Several = Annotated[tuple[_One, ...], Field(min_length=1), AfterValidator(_whole)]
-# One credential, or a list of those that go out together.
-Auth = Annotated[
-    Annotated[_One, Tag("one")] | Annotated[_Several, Tag("several")],
-    Discriminator(_form),
-]
-AnyAuth = AnyCredential | tuple[AnyCredential, ...]
+_LATER = Later(_all, _read)
+if TYPE_CHECKING:
+    Auth = AnyAuth
+else:
+    Auth = Annotated[Any, _LATER]
 
 
 def secrets_of(auth: AnyAuth) -> tuple[AnySecret, ...]:

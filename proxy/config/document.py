@@ -7,13 +7,14 @@ not a riddle about which one counts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from proxy.config.problems import Key, Problem, bears_secret, dotted
+from proxy.core.value import dataclass
 
 _MOST_NODES = 100_000  # aliases of aliases grow without bound
 _MOST_DEPTH = 50

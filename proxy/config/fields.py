@@ -43,7 +43,7 @@ ParameterName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x20#&=\x7f
 class Credential(BaseModel):
     """One credential as it is written."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     def secrets(self) -> tuple[AnySecret, ...]:
         """The secrets that it is made of."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from proxy.config.pending import MESSAGE, pending
 from proxy.config.presets import Preset
 from proxy.config.problems import ConfigError, Key, Problem, dotted, located, unknown
 from proxy.config.settings import Settings
+from proxy.core.value import dataclass
 
 _PLACES = ({"env"}, {"file"})
 _COMMAND_LINE = "command line"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from proxy.config.redis import EXAMPLE, PATTERN, SCHEMES, located
+from proxy.core.value import dataclass
 from proxy.stores.redis.address import RedisAddress
 
 _FOLDER = "disk:///var/cache/leeward"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from proxy.config import document
 from proxy.config.document import Document
+from proxy.core.value import dataclass
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
 # What a preset says about itself beside an upstream's keys.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from proxy.config.credentials import HERE
+from proxy.config.later import Later
+from proxy.core.value import dataclass
 
 Key = tuple[str | int, ...]
 
@@ -266,7 +267,8 @@ def known_keys(model: type[BaseModel], key: Key, kind: str | None = None) -> lis
 def _below(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
     field = model.model_fields.get(str(part))
     if field is not None:
-        return _models(field.annotation)
+        later = [one.load() for one in field.metadata if isinstance(one, Later)]
+        return _models(later[0] if later else field.annotation)
     # A dict's key or a list's index: the step was taken with the field that holds it.
     return [model]
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxy.config.addresses import address
-from proxy.config.routes import MIB, Section, UpstreamTLS, Wait
+from proxy.config.routes import MIB, Section, UpstreamTLS
 from proxy.config.secrets import Secret
 from proxy.config.units import Size
+from proxy.config.words import Wait
 from proxy.stores.redis.address import Files, Kind, RedisAddress
 
 EXAMPLE = "redis://127.0.0.1:6379/0"

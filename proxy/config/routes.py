@@ -6,19 +6,20 @@ above `config` sees a pydantic model of a policy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from proxy.config.addresses import BaseUrls, HostName, Prefix
 from proxy.config.credentials import Auth, MtlsCredential, NoCredential
-from proxy.config.dialects import DialectSettings, ProbeSettings
 from proxy.config.fields import FieldName
+from proxy.config.later import Later
 from proxy.config.units import Duration, Size
+from proxy.config.words import BodyField, FieldValue, Method, Ratio, Status, Wait
 from proxy.core.caching.policy import CachePolicy, KeyPolicy, Scope
 from proxy.core.caching.tags import FIELDS
+from proxy.core.dialect import PLAIN, Dialect
 from proxy.core.resilience.breaker import BreakerPolicy
 from proxy.core.resilience.budget import BudgetPolicy
 from proxy.core.resilience.endpoints import Balance, CheckPolicy
@@ -29,52 +30,34 @@ from proxy.core.resilience.quota import PacePolicy
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import ErrorMode, Match, Timeouts
 
+# Few write these two, so that their models are imported and built with the first that is written.
+if TYPE_CHECKING:
+    from proxy.config.dialects import DialectSettings, ProbeSettings
+
+    SomeDialect = DialectSettings | None
+    SomeProbe = ProbeSettings | None
+else:
+
+    def _dialect() -> Any:
+        from proxy.config.dialects import DialectSettings  # noqa: PLC0415
+
+        return DialectSettings | None
+
+    def _probe() -> Any:
+        from proxy.config.dialects import ProbeSettings  # noqa: PLC0415
+
+        return ProbeSettings | None
+
+    SomeDialect = Annotated[Any, Later(_dialect)]
+    SomeProbe = Annotated[Any, Later(_probe)]
+
 KIB, MIB = 1024, 1024**2
 
 
 class Section(BaseModel):
     """A mapping of the file: unknown keys are errors, values never change, messages quote nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _method(written: Any) -> Any:
-    if not isinstance(written, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}", written):
-        raise ValueError("should be a method such as GET")
-    return written.upper()
-
-
-def _body_field(written: str) -> str:
-    if not all(written.split(".")):
-        raise ValueError("is no path in a JSON body; write members joined by dots, as user or items.*.id")
-    return written
-
-
-def _above_zero(duration: float) -> float:
-    if duration <= 0:
-        raise ValueError("0 would let nothing through; write a duration above 0, such as 5s")
-    return duration
-
-
-def _field_value(written: str) -> str:
-    if set(written) & set("\r\n\0"):
-        raise ValueError("the value of a header has no line breaks and no NUL; write it on one line")
-    if written != written.strip(" \t") or not written.isprintable():
-        raise ValueError("the value of a header is printable, without spaces around it")
-    try:
-        written.encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError(
-            "the value of a header has no characters beyond Latin-1; encode them first"
-        ) from None
-    return written
-
-
-Method = Annotated[str, BeforeValidator(_method), Field(json_schema_extra={"examples": ["GET"]})]
-Wait = Annotated[Duration, AfterValidator(_above_zero)]
-Status = Annotated[int, Field(ge=100, le=599)]
-Ratio = Annotated[float, Field(ge=0, le=1)]
-FieldValue = Annotated[str, AfterValidator(_field_value)]
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class HeaderSettings(Section):
@@ -129,11 +112,11 @@ class HedgeSettings(Section):
 
 class RetrySettings(Section):
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    backoff: BackoffSettings = BackoffSettings()
+    backoff: BackoffSettings = Field(default_factory=dict, validate_default=True)
     statuses: list[Status] = [408, 429, 500, 502, 503, 504]
     methods: list[Method] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
     max_retry_after: Duration = 30.0
-    budget: BudgetSettings | None = BudgetSettings()
+    budget: BudgetSettings | None = Field(default_factory=dict, validate_default=True)
     hedge: HedgeSettings | None = None
     idempotency_key: FieldName | None = None
     max_replay_body: Size = MIB
@@ -223,9 +206,6 @@ class ConcurrencySettings(Section):
         return QueuePolicy(most=self.max, most_waiting=self.max_queue, adaptive=self.adaptive)
 
 
-BodyField = Annotated[str, AfterValidator(_body_field), Field(json_schema_extra={"examples": ["user"]})]
-
-
 class KeySettings(Section):
     """What the cache key leaves out, and what it takes in beside the target."""
 
@@ -244,7 +224,7 @@ class CacheSettings(Section):
     negative_ttl: dict[Annotated[int, Field(ge=300, le=599)], Duration] = {}
     methods: list[Method] = ["GET", "HEAD"]
     store_set_cookie: bool = False
-    key: KeySettings = KeySettings()
+    key: KeySettings = Field(default_factory=dict, validate_default=True)
 
     def policy(self, *, max_entry_bytes: int, tag_headers: Iterable[str] = FIELDS) -> CachePolicy:
         """Both are the whole cache's settings; `max_entry_bytes` is in bytes."""
@@ -301,7 +281,7 @@ class MatchSettings(Section):
 class RuleSettings(Section):
     """What is different for the requests that match; the first matching rule counts."""
 
-    match: MatchSettings = MatchSettings()
+    match: MatchSettings = Field(default_factory=dict, validate_default=True)
     cache: CacheSettings | None = None
     retry: RetrySettings | None = None
     timeout: TimeoutSettings | None = None
@@ -319,20 +299,20 @@ class UpstreamDefaults(Section):
     auth: Auth = NoCredential()
     allow: Annotated[list[MatchSettings], Field(min_length=1)] | None = None
     tls: UpstreamTLS | None = None
-    headers: HeaderSettings = HeaderSettings()
+    headers: HeaderSettings = Field(default_factory=dict, validate_default=True)
     forwarded: bool = False
-    timeout: TimeoutSettings = TimeoutSettings()
-    retry: RetrySettings = RetrySettings()
+    timeout: TimeoutSettings = Field(default_factory=dict, validate_default=True)
+    retry: RetrySettings = Field(default_factory=dict, validate_default=True)
     balance: Balance = Balance.IN_ORDER
     health_check: HealthCheckSettings | None = None
-    circuit_breaker: BreakerSettings | None = BreakerSettings()
+    circuit_breaker: BreakerSettings | None = Field(default_factory=dict, validate_default=True)
     rate_limit: RateLimitSettings | None = None
-    pacing: PacingSettings | None = PacingSettings()
-    concurrency: ConcurrencySettings | None = ConcurrencySettings()
-    cache: CacheSettings = CacheSettings()
+    pacing: PacingSettings | None = Field(default_factory=dict, validate_default=True)
+    concurrency: ConcurrencySettings | None = Field(default_factory=dict, validate_default=True)
+    cache: CacheSettings = Field(default_factory=dict, validate_default=True)
     errors: ErrorMode = ErrorMode.TRANSLATE
-    dialect: DialectSettings = DialectSettings()
-    probe: ProbeSettings | None = None
+    dialect: SomeDialect = None
+    probe: SomeProbe = None
     idempotency: IdempotencySettings | None = None
     rules: list[RuleSettings] = []
 
@@ -346,6 +326,10 @@ class UpstreamSettings(UpstreamDefaults):
     def route_prefix(self) -> str:
         """As core has it: "" stands for every path."""
         return "" if self.prefix == "/" else self.prefix
+
+    def speaks(self) -> Dialect:
+        """How the API tells what failed; PLAIN where nothing is known of that."""
+        return PLAIN if self.dialect is None else self.dialect.dialect()
 
     def allowed(self) -> tuple[Match, ...] | None:
         return None if self.allow is None else tuple(one.match() for one in self.allow)

@@ -17,11 +17,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from proxy.config.addresses import Address, ListenAddress
 from proxy.config.credentials import secrets_of
 from proxy.config.fields import FieldName
+from proxy.config.later import Later
 from proxy.config.places import PLACES, known
 from proxy.config.redis import RedisSettings
-from proxy.config.routes import MIB, Ratio, Section, UpstreamDefaults, UpstreamSettings, Wait
+from proxy.config.routes import MIB, Section, UpstreamDefaults, UpstreamSettings
 from proxy.config.secrets import AnySecret, FileSecret, Secret
 from proxy.config.units import Duration, Size
+from proxy.config.words import Ratio, Wait
 
 _EXPORTER = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 MOST_WORKERS = 64
@@ -95,7 +97,7 @@ class StoreSettings(Section):
     max_entry_bytes: Size = 8 * MIB
     max_idempotency_bytes: Size = 64 * MIB
     tag_headers: list[FieldName] = Field(default_factory=lambda: ["Cache-Tag", "Surrogate-Key", "xkey"])
-    redis: RedisSettings = RedisSettings()
+    redis: RedisSettings = Field(default_factory=dict, validate_default=True)
 
 
 class LogSettings(Section):
@@ -120,13 +122,16 @@ UpstreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 class Settings(BaseSettings):
     """All that can be set, checked and complete."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False
+    )
 
-    server: ServerSettings = ServerSettings()
-    cache: StoreSettings = StoreSettings()
-    log: LogSettings = LogSettings()
-    tracing: TracingSettings = TracingSettings()
-    defaults: UpstreamDefaults = UpstreamDefaults()
+    server: ServerSettings = Field(default_factory=dict, validate_default=True)
+    cache: StoreSettings = Field(default_factory=dict, validate_default=True)
+    log: LogSettings = Field(default_factory=dict, validate_default=True)
+    tracing: TracingSettings = Field(default_factory=dict, validate_default=True)
+    # Merged below each upstream before it comes here; here it is checked by itself.
+    defaults: Annotated[Any, Later(lambda: UpstreamDefaults)] = Field(default_factory=lambda: None)
     upstreams: Annotated[dict[UpstreamName, UpstreamSettings], Field(min_length=1)]
 
     @classmethod

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from proxy.core.exchange import Exchange, Held
@@ -29,6 +28,7 @@ from proxy.core.resilience.limit import Turns
 from proxy.core.resilience.passage import Go, Refuse, Wait
 from proxy.core.resilience.queue import Priority
 from proxy.core.routing import Origin, Route
+from proxy.core.value import dataclass
 from proxy.gateway.endpoints import Endpoints
 from proxy.gateway.gates import Gates, Scope
 from proxy.gateway.places import Places

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -17,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Repeat, Verdict
+from proxy.core.value import dataclass
 from proxy.observe.families import Times, counter, gauge, histogram
 from proxy.observe.resending import Resending
 

@@ -12,12 +12,12 @@ import codecs
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 MASK = "***"
 SHOWN_BODY = 500  # bytes

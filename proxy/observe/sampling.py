@@ -7,7 +7,8 @@ interval says how many were left out. Times are arguments' business: `now` is an
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+
+from proxy.core.value import dataclass
 
 _MOST_KINDS = 512
 

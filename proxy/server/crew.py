@@ -15,10 +15,11 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from proxy.config.loading import Loaded
+from proxy.core.value import dataclass
 from proxy.server.channel import Channel, GoneError, RefusedError
 from proxy.server.gathering import Asked, Gathering
 from proxy.server.nursery import Nursery

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 from aiohttp import web
 
 from proxy import __version__
-from proxy.admin.api import UnknownUpstreamError
+from proxy.admin.asked import UnknownUpstreamError
 from proxy.admin.status import snapshot
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError

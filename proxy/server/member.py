@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from proxy.admin.api import UnknownUpstreamError
+from proxy.admin.asked import UnknownUpstreamError
 from proxy.config.certificates import CertificateError
 from proxy.config.settings import Settings
 from proxy.config.sharing import divided

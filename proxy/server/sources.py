@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from proxy import __version__
-from proxy.admin.api import Sources, UnknownUpstreamError
+from proxy.admin.asked import Sources, UnknownUpstreamError
 from proxy.admin.status import snapshot
 from proxy.admin.stored import shown
 from proxy.core.caching.purge import Purge

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from proxy import __version__
-from proxy.admin.api import Sources
+from proxy.admin.asked import Sources
 from proxy.config.loading import Loaded
 from proxy.observe import logs
 from proxy.observe.merging import figures

@@ -16,7 +16,6 @@ Version 1: `L`, version (1 byte), length of the fields (4 bytes, big-endian), BL
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -25,6 +24,7 @@ from zlib import crc32
 
 from proxy.core.caching.entry import Entry
 from proxy.core.message import Headers
+from proxy.core.value import dataclass
 
 # Raised with every change of what is written or of what it means.
 VERSION = 1

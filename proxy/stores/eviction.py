@@ -12,8 +12,10 @@ Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
+
+from proxy.core.value import dataclass
 
 V = TypeVar("V")
 

@@ -17,12 +17,12 @@ import secrets
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import lmdb
 
+from proxy.core.value import dataclass
 from proxy.stores import codec
 from proxy.stores.marks import Marks
 from proxy.stores.volume import Volume

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import inf
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.caching.purge import Purge
 from proxy.core.ports import Kept
+from proxy.core.value import dataclass
 from proxy.stores.eviction import Queues, Seat
 from proxy.stores.tags import Tags
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.ports import Changes, Clock, Turns
+from proxy.core.value import dataclass
 from proxy.stores.codec import boot
 from proxy.stores.memory import MemoryStore
 from proxy.stores.redis.address import RedisAddress

@@ -6,11 +6,11 @@ first. A card has all that is needed to find, weigh and purge what it stands for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
 
 from proxy.core.caching.key import Key
+from proxy.core.value import dataclass
 
 PAGE = 4096
 PIECE = 16 * PAGE - 16  # of a record; with its page header it fills sixteen pages

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from proxy.core.allowance import Allowance
 from proxy.core.exchange import Exchange
@@ -18,6 +18,7 @@ from proxy.core.failure import BadRequestError, InternalError
 from proxy.core.message import Body, Request, Whole
 from proxy.core.reason import Reason
 from proxy.core.resilience.retry import RetryPolicy
+from proxy.core.value import dataclass
 from proxy.upstream.spool import Spool, Spools
 
 # So much goes out in one write, together with the head; it is gathered before a connection is taken.

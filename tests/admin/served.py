@@ -11,7 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.admin.api import Sources, UnknownUpstreamError, application
+from proxy.admin.api import application
+from proxy.admin.asked import Sources, UnknownUpstreamError
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError, PermissionDeniedError
 

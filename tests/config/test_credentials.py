@@ -7,8 +7,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from proxy.config.credentials import (
     HERE,
-    AnyAuth,
-    AnyCredential,
     Auth,
     BasicCredential,
     HeaderCredential,
@@ -16,6 +14,7 @@ from proxy.config.credentials import (
     secrets_of,
 )
 from proxy.config.fields import RESERVED
+from proxy.config.schemes import AnyAuth, AnyCredential
 
 AUTH: TypeAdapter[AnyAuth] = TypeAdapter(Auth)
 
@@ -80,25 +79,6 @@ def test_the_list_of_types_is_whole() -> None:
 def test_keys_may_take_turns() -> None:
     credential = one({"type": "bearer", "token": ["canary-1", {"env": "B"}]})
     assert [secret.describe() for secret in secrets_of(credential)] == ["configuration", "env B"]
-
-
-def test_several_go_out_together() -> None:
-    several = AUTH.validate_python([GIVEN[3], GIVEN[4], GIVEN[1]])
-    assert isinstance(several, tuple)
-    assert [secret.reveal() for secret in secrets_of(several)] == ["canary-4", "canary-5", "canary-1"]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ([GIVEN[1], GIVEN[1]], "type bearer can be there once"),
-        ([GIVEN[0], GIVEN[1]], "none has no place among others"),
-        ([GIVEN[3], {**GIVEN[3], "name": "x-api-key"}], "write the same header"),
-    ],
-)
-def test_what_cannot_go_out_together(given: object, message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        AUTH.validate_python(given)
 
 
 @pytest.mark.parametrize(

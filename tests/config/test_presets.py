@@ -57,8 +57,8 @@ def test_a_preset_is_valid_as_it_stands(name: str) -> None:
     written["upstreams"]["api"]["base_url"] = given.address or given.keys["base_url"]
     jsonschema.validate(written, schema())
     settings = upstream(name)
-    assert settings.dialect.message
-    assert settings.errors is ErrorMode.TRANSLATE or settings.dialect.native, "native needs a form"
+    assert settings.speaks().message
+    assert settings.errors is ErrorMode.TRANSLATE or settings.speaks().forms, "native needs a form"
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -94,7 +94,7 @@ def test_each_preset_has_recorded_failures() -> None:
 @pytest.mark.parametrize(("name", "case"), cases())
 def test_what_an_api_says_is_understood(name: str, case: dict[str, Any]) -> None:
     settings = upstream(name)
-    dialect = settings.dialect.dialect()
+    dialect = settings.speaks()
     answer, headers, body = _answer(case)
     expected = dict(case["expect"])
     wall = float(case.get("wall", 0))
@@ -229,7 +229,7 @@ def test_a_preset_may_be_a_file_beside_the_configuration(tmp_path: Path) -> None
     found = _layered(tmp_path, "upstreams: {m: {preset: ./apis/mine.yaml}}", {}, {})
     settings = found.settings.upstreams["m"]
     assert settings.base_url[0].url == "https://api.mine.example"
-    assert settings.dialect.dialect().doubts(200, "/any")
+    assert settings.speaks().doubts(200, "/any")
 
 
 def test_what_is_wrong_in_it_is_told_with_its_place(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from proxy.admin.api import UnknownUpstreamError
+from proxy.admin.asked import UnknownUpstreamError
 from proxy.core.caching.purge import Purge
 from proxy.core.failure import BadRequestError, NoRouteError
 from proxy.server.channel import GoneError, RefusedError

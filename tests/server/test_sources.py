@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.admin.api import UnknownUpstreamError
+from proxy.admin.asked import UnknownUpstreamError
 from proxy.config.loading import load
 from proxy.core.caching.purge import Purge
 from proxy.server.serving import Serving

@@ -8,7 +8,8 @@ elsewhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from proxy.core.value import dataclass
 
 ENOUGH = 20  # answers, fewer tell nothing about the slowest in twenty
 _MOST = 200

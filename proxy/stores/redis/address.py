@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from proxy.core.ports import Secret
+from proxy.core.value import dataclass
 
 
 class Kind(StrEnum):

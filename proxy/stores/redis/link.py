@@ -13,13 +13,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from proxy.core.ports import Clock
 from proxy.core.resilience import breaker
 from proxy.core.resilience.breaker import BreakerPolicy, Circuit, Closed, News, Open
 from proxy.core.resilience.passage import Refuse
+from proxy.core.value import dataclass
 from proxy.stores.health import Health
 from proxy.stores.redis.clients import Client, Command, LostError
 

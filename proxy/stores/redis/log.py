@@ -15,7 +15,6 @@ import json
 from array import array
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
 from secrets import token_hex
 from typing import Any
@@ -24,6 +23,7 @@ from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.caching.purge import Purge
 from proxy.core.ports import Clock
+from proxy.core.value import dataclass
 from proxy.stores.codec import Instant
 from proxy.stores.redis.clients import Client, Command, LostError
 from proxy.stores.redis.link import Link

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.ports import Kept
+from proxy.core.value import dataclass
 from proxy.stores import codec
 from proxy.stores.codec import Instant, UnreadableError
 from proxy.stores.redis.names import digests
