@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from hashlib import blake2b
+from math import inf
 from typing import Any
 
 from proxy.core.dialect import Meter
@@ -74,17 +75,28 @@ class Quotas:
         """Whether anything is remembered for it."""
         return scope in self._learned
 
-    def pace(self, policy: PacePolicy, scope: Scope, *, batch: bool) -> float:
-        """Seconds to wait before the next call, which is counted as gone; 0.0 mostly."""
+    def pace(self, policy: PacePolicy, scope: Scope, *, batch: bool, within: float = inf) -> float:
+        """Seconds to wait before the next call; 0.0 mostly.
+
+        It is counted as gone until `ended`; but one that cannot wait so long, `within` seconds, does not go,
+        and nothing is changed.
+        """
         known = self._learned.get(scope)
         if not known:
             return 0.0
-        now, longest = self._clock.now(), 0.0
+        now, longest, after = self._clock.now(), 0.0, {}
         for bucket, learned in known.items():
             if quota.counts_requests(bucket):
-                passage, known[bucket] = quota.pace(policy, learned, now, batch=batch)
+                passage, after[bucket] = quota.pace(policy, learned, now, batch=batch)
                 longest = max(longest, passage.seconds if isinstance(passage, Wait) else 0.0)
+        if not longest or longest < within:
+            known.update(after)
         return longest
+
+    def ended(self, scope: Scope) -> None:
+        """A call that `pace` has counted is answered, or does not go after all."""
+        known = self._learned.get(scope, {})
+        known.update({b: quota.ended(learned) for b, learned in known.items() if quota.counts_requests(b)})
 
     def remaining(self) -> Mapping[tuple[str, str], float]:
         """By upstream and bucket: what is left, of the credential that has least."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import assert_never
 
 from proxy.core.exchange import Exchange, Held
@@ -94,6 +95,8 @@ class Resilience:
             return self._let_go(knock)
         except BaseException:
             knock.free()
+            if knock.paced:
+                self._quotas.ended(scope)
             raise
 
     def refusal(self, request: Request, route: Route, *, remaining: float) -> Reason | None:
@@ -118,9 +121,14 @@ class Resilience:
         """Leave for an attempt beside one that is under way, where nothing at all speaks against it."""
         scope = self._quotas.scope(request, route)
         knock = _Knock(request=request, route=route, exchange=exchange, deadline=0.0, scope=scope)
-        if route.pacing is not None and self._quotas.pace(route.pacing, scope, batch=True) > 0:
+        if not self._clear(knock):
             return None
-        return self._let_go(knock) if self._clear(knock) else None
+        if route.pacing is not None:
+            if self._quotas.pace(route.pacing, scope, batch=True, within=0.0) > 0:
+                knock.free()
+                return None
+            knock.paced = True
+        return self._let_go(knock)
 
     def _open(self, knock: _Knock) -> bool:
         """Whether it may go without asking further; then it has its place."""
@@ -208,14 +216,15 @@ class Resilience:
         policy = knock.route.pacing
         if policy is None or knock.paced:
             return False
-        knock.paced = True
         batch = knock.priority is Priority.BATCH
-        seconds = self._quotas.pace(policy, knock.scope, batch=batch)
-        if seconds >= knock.deadline - self._clock.now():
-            if batch:
-                raise RateLimitError(
-                    "Little is left of the upstream's quota, and batch calls yield.", retry_after=seconds
-                )
+        left = knock.deadline - self._clock.now()
+        seconds = self._quotas.pace(policy, knock.scope, batch=batch, within=left if batch else inf)
+        if batch and seconds >= left:
+            raise RateLimitError(
+                "Little is left of the upstream's quota, and batch calls yield.", retry_after=seconds
+            )
+        knock.paced = True
+        if seconds >= left:
             return False  # the figures may be wrong: what is urgent goes
         if seconds > 0:
             await self._sleep(knock, seconds, Reason.PACED)
@@ -268,6 +277,8 @@ class Resilience:
         now, route = self._clock.now(), permit.route
         self.endpoints.told(route, permit.origin, permit.circuit_era, cause)
         limited = cause == _TOO_MANY
+        if permit.paced:
+            self._quotas.ended(permit.scope)
         if headers is not None:
             meters = route.dialect.quota
             scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited, meters=meters)
@@ -299,6 +310,7 @@ class Permit:
         "circuit_era",
         "gate_era",
         "origin",
+        "paced",
         "path",
         "place",
         "route",
@@ -322,6 +334,7 @@ class Permit:
         self.route = knock.route
         self.path = knock.request.path
         self.place = knock.place
+        self.paced = knock.paced
         self.circuit_era = circuit_era
         self.gate_era = gate_era
         self.began = began

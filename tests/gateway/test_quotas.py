@@ -66,6 +66,25 @@ def test_the_pace_of_one_is_not_anothers(quotas: Quotas) -> None:
     assert quotas.pace(PacePolicy(), two, batch=False) == 0.0
 
 
+def test_one_that_does_not_go_uses_nothing_up(quotas: Quotas) -> None:
+    scope = quotas.scope(request(), route())
+    quotas.learn(scope, "/a", FULL, limited=False)
+    assert quotas.pace(PacePolicy(), scope, batch=True) == 0.0
+    refused = [quotas.pace(PacePolicy(), scope, batch=True, within=0.5) for _ in range(20)]
+    assert refused == [1.0] * 20
+    assert quotas.remaining() == {("api", "default"): 4.0}
+
+
+def test_a_call_that_has_ended_is_not_counted_twice(quotas: Quotas) -> None:
+    scope = quotas.scope(request(), route())
+    plenty = FULL.replacing("RateLimit-Remaining", "11")
+    for _ in range(50):
+        assert quotas.pace(PacePolicy(), scope, batch=False) == 0.0
+        quotas.ended(scope)
+        quotas.learn(scope, "/a", plenty, limited=False)
+    assert quotas.remaining() == {("api", "default"): 11.0}
+
+
 def test_tokens_are_not_counted_as_calls(quotas: Quotas) -> None:
     scope = quotas.scope(request(), route())
     said = Headers.of(("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "9s"))

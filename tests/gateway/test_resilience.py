@@ -260,6 +260,28 @@ def test_batch_calls_yield_and_urgent_ones_go() -> None:
     lived(life())
 
 
+def test_calls_that_are_refused_or_not_counted_leave_the_quota_to_others() -> None:
+    async def life() -> None:
+        said = (("RateLimit-Limit", "100"), ("RateLimit-Remaining", "10"), ("RateLimit-Reset", "100"))
+        crowd = Crowd(
+            Upstream(lambda _: answer(304, *said)),
+            route(retry=ONCE, pacing=PacePolicy(), timeouts=Timeouts(total=1.0)),
+        )
+        await crowd.ask()
+        told = [(await crowd.ask(priority="batch")).what for _ in range(30)]
+        assert told == [304] + ["rate_limited"] * 29
+        await asyncio.sleep(10.0)
+        assert (await crowd.ask(priority="batch")).what == 304
+        leaving = asyncio.create_task(crowd.ask())
+        await asyncio.sleep(0.001)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        [learned] = [one for known in crowd.resilience._quotas._learned.values() for one in known.values()]
+        assert (learned.remaining, learned.gone) == (10.0, 0)
+
+    lived(life())
+
+
 # Places
 
 

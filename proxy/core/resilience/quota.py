@@ -181,13 +181,16 @@ class PacePolicy:
 class Learned:
     """One bucket as far as it is known. `until` is the monotonic second of its reset, None = unknown.
 
-    `next` is the monotonic second at which the next call should go, while calls are spread.
+    `remaining` is the lowest figure told; `gone` calls were let go and have not ended, so none of the told
+    figures may count them yet. `next` is the monotonic second at which the next call should go, while
+    calls are spread.
     """
 
     limit: float
     remaining: float
     until: float | None
     next: float = float("-inf")
+    gone: int = 0
 
 
 def learn(before: Learned | None, reading: Reading, now: float) -> Learned:
@@ -196,7 +199,8 @@ def learn(before: Learned | None, reading: Reading, now: float) -> Learned:
     limit = reading.limit
     if limit is None:
         limit = max(reading.remaining, 0.0 if before is None else before.limit)
-    fresh = Learned(limit=limit, remaining=reading.remaining, until=until)
+    gone = 0 if before is None else before.gone
+    fresh = Learned(limit=limit, remaining=reading.remaining, until=until, gone=gone)
     if before is None or before.until is None or until is None or now >= before.until:
         return fresh
     if until > before.until + _SAME_WINDOW:
@@ -209,20 +213,23 @@ def learn(before: Learned | None, reading: Reading, now: float) -> Learned:
 def pace(
     policy: PacePolicy, learned: Learned, now: float, *, batch: bool = False
 ) -> tuple[Go | Wait, Learned]:
-    """When the next call should go; after the wait it goes without asking again."""
-    until = learned.until
-    if until is None or now >= until:
-        return GO, learned
-    taken = replace(learned, remaining=max(0.0, learned.remaining - 1))
-    if learned.remaining > policy.threshold * learned.limit:
+    """When the next call should go; after the wait it goes without asking again. `ended` ends it."""
+    until, left = learned.until, learned.remaining - learned.gone
+    taken = replace(learned, gone=learned.gone + 1)
+    if until is None or now >= until or left > policy.threshold * learned.limit:
         return GO, taken
-    if learned.remaining < 1:
+    if left < 1:
         wait = until - now
-        return Wait(seconds=wait if batch else min(wait, policy.max_wait)), learned
+        return Wait(seconds=wait if batch else min(wait, policy.max_wait)), taken
     begin = max(now, learned.next)
     wait = begin - now
     if not batch:
         wait = min(wait, policy.max_wait)
-    step = max(0.0, until - begin) / learned.remaining
+    step = max(0.0, until - begin) / left
     spread = replace(taken, next=min(until, begin + step))
     return (Wait(seconds=wait) if wait > 0 else GO), spread
+
+
+def ended(learned: Learned) -> Learned:
+    """A call that was let go has its answer, or never went: the told figures speak for it from here on."""
+    return replace(learned, gone=max(0, learned.gone - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,16 @@ from hypothesis import strategies as st
 from proxy.core.dialect import Meter
 from proxy.core.message import Headers
 from proxy.core.resilience.passage import GO, Go, Wait
-from proxy.core.resilience.quota import Learned, PacePolicy, Reading, counts_requests, learn, pace, readings
+from proxy.core.resilience.quota import (
+    Learned,
+    PacePolicy,
+    Reading,
+    counts_requests,
+    ended,
+    learn,
+    pace,
+    readings,
+)
 
 WALL = 1_716_200_000.0
 
@@ -144,12 +155,12 @@ def known(left: float, limit: float = 100.0, until: float | None = 110.0) -> Lea
 
 
 def test_with_enough_left_nothing_is_slowed_down() -> None:
-    assert pace(POLICY, known(11), NOW) == (GO, known(10))
+    assert pace(POLICY, known(11), NOW) == (GO, replace(known(11), gone=1))
 
 
 @pytest.mark.parametrize("learned", [known(0, until=None), known(0, until=100.0), known(0, until=50.0)])
 def test_what_is_unknown_or_over_slows_nothing(learned: Learned) -> None:
-    assert pace(POLICY, learned, NOW) == (GO, learned)
+    assert pace(POLICY, learned, NOW) == (GO, replace(learned, gone=1))
 
 
 def test_below_the_threshold_calls_are_spread_to_the_reset() -> None:
@@ -164,8 +175,29 @@ def test_below_the_threshold_calls_are_spread_to_the_reset() -> None:
 
 
 def test_with_nothing_left_batch_waits_for_the_reset_and_interactive_a_while() -> None:
-    assert pace(POLICY, known(0), NOW) == (Wait(seconds=2.0), known(0))
-    assert pace(POLICY, known(0), NOW, batch=True) == (Wait(seconds=10.0), known(0))
+    assert pace(POLICY, known(0), NOW) == (Wait(seconds=2.0), replace(known(0), gone=1))
+    assert pace(POLICY, known(0), NOW, batch=True) == (Wait(seconds=10.0), replace(known(0), gone=1))
+
+
+def test_figures_that_do_not_fall_are_believed() -> None:
+    """GitHub counts no 304: the told figure stays, however many calls were let go meanwhile."""
+    learned = known(11)
+    for _ in range(50):
+        passage, learned = pace(POLICY, learned, NOW)
+        learned = learn(ended(learned), of(11, 100, 10), NOW)
+        assert passage == GO
+    assert learned == known(11)
+
+
+def test_calls_under_way_count_as_gone() -> None:
+    learned = known(12)
+    passages = []
+    for _ in range(4):
+        passage, learned = pace(POLICY, learned, NOW)
+        passages.append(passage)
+    assert passages[:3] == [GO, GO, GO]
+    assert passages[3] != GO
+    assert ended(known(12)) == known(12)
 
 
 @settings(deadline=None)
