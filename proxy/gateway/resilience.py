@@ -1,9 +1,9 @@
 """May this attempt go to its upstream now, and what does its end say to the next?
 
 Step 8 of the path, asked for each attempt, for a retry is one more knock at the same door: the circuit,
-the gate that a 429 has shut, our own rate, the pace that the upstream's figures suggest, a place under
-way. Each decides in `core.resilience`; here is their order and the waiting. Whoever has waited is looked
-at anew, so that nothing goes during a hold-off; the states change only in the moment of going.
+the gate that a 429 has shut, the pace that the upstream's figures suggest, a place under way, a turn by
+our own rate. Each decides in `core.resilience`; here is their order and the waiting. Whoever has waited
+is looked at anew, so that nothing goes during a hold-off; the states change only in the moment of going.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Resilience:
         self._quotas = Quotas(clock=clock, secret=secret)
         self._turns: dict[str, Turns] = {}
         self._places: dict[str, Places] = {}
-        # The order in which they are asked: what needs no waiting first, a place last, for it is scarce.
-        self._steps = (self._hold_off, self._turn, self._pace, self._place)
+        # The order in which they are asked. A turn comes last: it is for one moment, and who had to wait
+        # for anything after it would go in another, together with many such.
+        self._steps = (self._hold_off, self._pace, self._place, self._turn)
 
     # Before an attempt
 
@@ -166,7 +167,8 @@ class Resilience:
         passage = self._gates.look(knock.scope)
         if not isinstance(passage, Wait):
             return False
-        knock.free()  # a place is not for waiting
+        knock.free()  # a place is not for waiting, and a turn does not keep
+        knock.turned = False
         began = self._clock.now()
         left = knock.deadline - began
         if self._gates.shut(knock.scope):

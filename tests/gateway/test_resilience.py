@@ -218,6 +218,38 @@ def test_our_own_limit_spreads_calls_and_refuses_what_would_wait_too_long() -> N
     lived(life())
 
 
+def most_in_a_second(asked: list[float]) -> int:
+    return max(len([other for other in asked if when <= other < when + 1]) for when in asked)
+
+
+def test_who_has_waited_at_the_gate_goes_no_faster_than_our_own_limit() -> None:
+    async def life() -> None:
+        rate = RatePolicy(requests=20, per=1.0, burst=1, max_wait=5.0)
+        upstream = scripted(*[answer()] * 9, limited("4"))
+        crowd = Crowd(upstream, route(retry=ONCE, rate=rate))
+        told = await asyncio.gather(*(crowd.ask() for _ in range(90)))
+        assert [one.what for one in told].count(200) == 89
+        assert most_in_a_second(upstream.asked) <= 21
+
+    lived(life())
+
+
+def test_who_has_waited_in_the_queue_goes_no_faster_than_our_own_limit() -> None:
+    async def life() -> None:
+        rate = RatePolicy(requests=20, per=1.0, burst=1, max_wait=5.0)
+        upstream = Upstream(lambda _: answer(), latency=4.0)
+        crowd = Crowd(upstream, route(retry=ONCE, rate=rate, concurrency=QueuePolicy(most=5)))
+        asking = [asyncio.create_task(crowd.ask()) for _ in range(90)]
+        await asyncio.sleep(1.0)
+        upstream.latency = 0.001
+        await asyncio.wait(asking)
+        assert crowd.counted() == {200: 90}
+        assert most_in_a_second(upstream.asked) <= 21
+        assert upstream.asked[-1] - upstream.asked[0] < 10.0, "and hardly slower"
+
+    lived(life())
+
+
 def test_a_turn_that_is_not_used_is_the_next_ones() -> None:
     async def life() -> None:
         rate = RatePolicy(requests=1, per=1.0, burst=1, max_wait=5.0)
