@@ -3,14 +3,14 @@
     python -m tests.benchmarks.stores FOLDER [SECONDS]
 
 Four processes, 99 look-ups a write, 1 KiB to 1 MiB; FOLDER is on the disk to measure, or in memory (tmpfs).
-Also what stands in the note on the choice: LMDB and SQLite (WAL) bare, with the same index.
+Also what stands in the note on the choice: LMDB and SQLite (WAL) bare, with the same index. Redis is started
+here, on loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import sys
@@ -26,10 +26,16 @@ import lmdb
 
 from proxy.core.caching.key import Key
 from proxy.core.ports import Store
+from proxy.stores.codec import boot
 from proxy.stores.disk import DiskStore
 from proxy.stores.memory import MemoryStore
+from proxy.stores.redis.address import RedisAddress
+from proxy.stores.redis.clients import client
+from proxy.stores.redis.store import RedisStore
 from proxy.stores.tier import Tiered
+from proxy.wiring import MonotonicClock
 from tests.stores.contract import KEPT, Hands, key
+from tests.stores.redis.servers import RedisServer
 from tests.stores.week import peak
 
 KEYS, PROCESSES, MANY = 800, 4, 100_000
@@ -150,20 +156,35 @@ async def in_memory(_folder: Path) -> MemoryStore:
     return store
 
 
+async def on_redis(folder: Path) -> RedisStore:
+    address = RedisAddress(hosts=(("127.0.0.1", int((folder / "port").read_text())),))
+    store = RedisStore(
+        client(address, timeout=1.0, connections=4),
+        client(address, timeout=1.0, connections=1),
+        MonotonicClock(),
+        where="the benchmark",
+        boot=boot(),
+        timeout=1.0,
+        slow=1.0,
+    )
+    await store.open()
+    return store
+
+
 async def fill(store: Store) -> None:
     for number in range(KEYS):
         await store.keep(key(f"/{number}"), KEPT.holding(_BLOB[: size(number)]))
 
 
-async def fill_disk(folder: Path) -> None:
-    store = await on_disk(folder)
+async def fill_one(folder: Path, what: str) -> None:
+    store = await (on_redis if what == "redis" else on_disk)(folder)
     await fill(store)
     await store.close()
 
 
 def filled(what: str, folder: Path) -> None:
     if "bare" not in what:
-        asyncio.run(fill_disk(folder))
+        asyncio.run(fill_one(folder, what))
         return
     _, write = (sqlite if "sqlite" in what else bare_lmdb)(folder)
     for number in range(KEYS):
@@ -183,7 +204,17 @@ async def many(make: Callable[[Path], Awaitable[Store]], folder: Path) -> dict[s
         await store.keep(where, KEPT.holding(bytes(bytearray(_BLOB[:1024]))))
         keys.append(where) if number % 1000 == 0 else None
     entries, counted = store.usage()
+    await store.close()
     return {"entries": entries, "counted": counted >> 20, "rss": (peak() - before) >> 20}
+
+
+def need(make: Callable[[Path], Awaitable[Store]], folder: Path) -> dict[str, float]:
+    return asyncio.run(many(make, folder))
+
+
+def _used(server: RedisServer) -> int:
+    with server.client() as asked:
+        return int(asked.info("memory")["used_memory"])
 
 
 def shown(times: Times) -> dict[str, list[int]]:
@@ -206,11 +237,26 @@ def main() -> None:
         "disk": partial(of_store, on_disk),
         "tier before disk": partial(of_store, tiered),
         "memory": partial(of_store, in_memory),
+        "redis": partial(of_store, on_redis),
     }
+    served = where / "redis"
+    server = RedisServer(served)
+    try:
+        timed(plans, where, seconds, server)
+        counted(where, server)
+    finally:
+        server.stop()
+        shutil.rmtree(served)
+
+
+def timed(
+    plans: dict[str, Callable[[Path, float, int], Times]], where: Path, seconds: float, server: RedisServer
+) -> None:
     for what, plan in plans.items():
         folder = where / "stores"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        (folder / "port").write_text(str(server.port))
         with ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=1) as pool:
             pool.submit(filled, what, folder).result()
             got = list(
@@ -219,16 +265,27 @@ def main() -> None:
         together = {part: [one for times in got for one in times[part]] for part in got[0]}
         sys.stdout.write(f"{what}: {json.dumps(shown(together))}\n")
         sys.stdout.flush()
-    for what, make in (("disk", on_disk), ("memory", in_memory)):
+
+
+def counted(where: Path, server: RedisServer) -> None:
+    folder = where / "stores"
+    makes: dict[str, Callable[[Path], Awaitable[Store]]] = {
+        "disk": on_disk,
+        "memory": in_memory,
+        "redis": on_redis,
+    }
+    for what, make in makes.items():
         shutil.rmtree(folder)
         folder.mkdir()
-        if os.fork() == 0:
-            found = asyncio.run(many(make, folder))
-            found["files"] = sum(file.stat().st_blocks * 512 for file in folder.iterdir()) >> 20
-            sys.stdout.write(f"{MANY} of 1 KiB, {what}, MiB: {json.dumps(found)}\n")
-            sys.stdout.flush()
-            os._exit(0)
-        os.wait()
+        (folder / "port").write_text(str(server.port))
+        server.ask("FLUSHALL")
+        before = _used(server)
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            found = pool.submit(need, make, folder).result()
+        found["files"] = sum(file.stat().st_blocks * 512 for file in folder.iterdir()) >> 20
+        found["server"] = (_used(server) - before) >> 20
+        sys.stdout.write(f"{MANY} of 1 KiB, {what}, MiB: {json.dumps(found)}\n")
+        sys.stdout.flush()
     shutil.rmtree(folder)
 
 
