@@ -70,8 +70,9 @@ class Exchange:
 
     `target` is the caller's, without its query, which may hold a secret. `headers_in` and
     `headers_out` are only for the debug log, which redacts them. `priority` is what the caller said of
-    itself. `patient` is False where something stored may stand in, so that waiting for the upstream's
-    leave is not worth it.
+    itself. `deadline` is the monotonic second at which its caller's time, or the route's, is over, None
+    where nobody waits. `patient` is False where something stored may stand in, so that waiting for the
+    upstream's leave is not worth it.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Exchange:
     idempotency_key: str | None = None  # with which it went upstream, made by us or the caller's own
     held: list[Held] = field(default_factory=list)
     priority: str | None = None
+    deadline: float | None = None
     patient: bool = True
     unkept: Reason | None = None  # why its body could not be sent again
     status: int = 0

@@ -8,6 +8,7 @@ kept.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -22,14 +23,14 @@ from proxy.core.caching.purge import Purge
 from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
-from proxy.core.failure import APIError, NotCachedError
+from proxy.core.failure import APIError, DeadlineExceededError, NotCachedError
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Changes, Clock, Lasting, Store, Turns
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 from proxy.gateway.content import MOST, gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
-from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead
+from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
 from proxy.gateway.lasting import LastingHit, Peek
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
@@ -235,7 +236,7 @@ class Caching:
                 break
             if flight is None:
                 return await self._fetching.lead(call, self._open(call, id_), decision)
-            outcome = await flight.join()
+            outcome = await self._joined(flight, call.exchange)
             match outcome:
                 case Lead():
                     return await self._fetching.lead(call, flight, decision)
@@ -254,6 +255,15 @@ class Caching:
                     assert_never(outcome)
         flight = self._open(call, id_, shared=False)
         return await self._fetching.lead(call, flight, decision)
+
+    async def _joined(self, flight: Flight, exchange: Exchange) -> Outcome:
+        """What becomes of the flight, while its follower has time."""
+        left = None if exchange.deadline is None else exchange.deadline - self._clock.now()
+        try:
+            async with asyncio.timeout(left):
+                return await flight.join()
+        except TimeoutError:
+            raise DeadlineExceededError("What others have asked for already did not come in time.") from None
 
     def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
         key, now = call.key, self._clock.now()

@@ -24,6 +24,7 @@ from proxy.core.forwarding import hops
 from proxy.core.message import Body, Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store, Turns
 from proxy.core.reason import Reason
+from proxy.core.resilience import deadline
 from proxy.core.routing import Route
 from proxy.core.value import dataclass
 from proxy.gateway.content import Spliced
@@ -347,7 +348,7 @@ class Fetching:
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
         decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason, stored=entry)
-        record = replace(call.exchange, attempts=[], held=[], patient=False)
+        record = replace(call.exchange, attempts=[], held=[], patient=False, deadline=None)
         apart = replace(call, request=_plain(call.request), exchange=record)
         task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
         # Also where the task is cancelled before its first step.
@@ -380,7 +381,7 @@ def _with_cookies(served: Response, response: Response) -> Response:
 
 def _plain(request: Request) -> Request:
     """The request for the whole answer, of which nobody hears before it is here."""
-    headers = request.headers.without(validation.CONDITIONS | {"range", "if-range"})
+    headers = request.headers.without(validation.CONDITIONS | {"range", "if-range"} | deadline.FIELDS)
     return replace(request, headers=headers, interim=None)
 
 

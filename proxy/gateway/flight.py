@@ -14,7 +14,7 @@ from math import inf
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.purge import Purge
-from proxy.core.failure import APIError
+from proxy.core.failure import APIError, DeadlineExceededError
 from proxy.core.ports import Changes
 from proxy.core.value import dataclass
 from proxy.gateway.fill import Fill, Reader
@@ -137,8 +137,11 @@ class Flight:
             raise
 
     def pass_on(self, error: APIError | None) -> None:
-        """The leader has gone without an answer: it left (None), or failed."""
-        if error is not None:
+        """The leader has gone without an answer: it left (None), or failed.
+
+        That its own time was over says nothing of the others', so it is as if it had left.
+        """
+        if error is not None and not isinstance(error, DeadlineExceededError):
             self._failures += 1
             if self._failures >= _FAILURES_SHARED:
                 self._settle(Failed(error=error))

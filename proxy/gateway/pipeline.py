@@ -17,6 +17,7 @@ from proxy.core.forwarding import VIA, forward, refuse_circles
 from proxy.core.message import Request, Response, Whole
 from proxy.core.ports import Clock, Lasting, Upstream
 from proxy.core.reason import Reason
+from proxy.core.resilience import deadline
 from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
@@ -49,6 +50,7 @@ class Pipeline:
         route, target = self._table.find(request)
         exchange.route = route.name
         exchange.priority = request.headers.get("leeward-priority")
+        exchange.deadline = exchange.started + deadline.total(route.timeouts.total, request.headers)
         fence.check(request, route, target)
         onward = forward(
             request, route, target, request_id=exchange.id, traceparent=traceparent, caller=caller

@@ -64,7 +64,10 @@ class Repeats:
         place = receipt.place(asked, onward, route, secret=self._secret)
         if place is None:
             return await through(onward)
-        turn = await self._turn(place, deadline.total(route.timeouts.total, asked.headers))
+        patience = deadline.total(route.timeouts.total, asked.headers)
+        if exchange.deadline is not None:
+            patience = exchange.deadline - self._clock.now()
+        turn = await self._turn(place, patience)
         try:
             first = await self.receipts.load(place)
         except BaseException:

@@ -8,6 +8,7 @@ may have had one.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from proxy.core.caching.reuse import Hit, reuse
@@ -28,7 +29,7 @@ async def elsewhere(
 
     A flight that got the turn keeps it until it is closed.
     """
-    limit = clock.now() + PATIENCE
+    limit = min(clock.now() + PATIENCE, inf if call.exchange.deadline is None else call.exchange.deadline)
     while not flight.has_turn:
         turn = await turns.take(flight.id, max(0.0, limit - clock.now()))
         if turn is Turn.ALONE:

@@ -113,7 +113,9 @@ class Attempts:
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
         async with keeping(request, route.retry, self.rooms, exchange) as (sent, body):
-            deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
+            deadline = exchange.deadline
+            if deadline is None:
+                deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
             trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed)
             return await (trial.run() if route.retry.hedge is None else self._hedges.answer(trial, route))
 

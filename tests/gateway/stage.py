@@ -101,8 +101,11 @@ class Stage:
             raise reply
         return reply
 
-    async def ask(self, wanted: Request, on: Route | None = None) -> tuple[Response, Exchange]:
+    async def ask(
+        self, wanted: Request, on: Route | None = None, *, deadline: float | None = None
+    ) -> tuple[Response, Exchange]:
         exchange = Exchange(id="x", method=wanted.method, target=wanted.path, started=self.clock.time, at=0)
+        exchange.deadline = deadline
         self.exchanges.append(exchange)
 
         async def fetch(sent: Request, record: Exchange) -> Response:

@@ -1,11 +1,13 @@
 """What a caller gets, what the origin sees, what stays: the cache as a whole, without sockets or waiting."""
 
+import asyncio
+
 import pytest
 
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.caching.purge import Purge
 from proxy.core.exchange import Verdict
-from proxy.core.failure import NotCachedError, UnavailableError
+from proxy.core.failure import DeadlineExceededError, NotCachedError, UnavailableError
 from proxy.core.message import Request, Whole
 from proxy.core.reason import Reason
 from tests.core.caching.samples import TODAY, Pair, request, response, route
@@ -315,3 +317,18 @@ async def test_nothing_is_left_running() -> None:
     assert len(stage.caching._flights) == 0
     assert stage.store.usage() == (0, 0)
     assert stage.errors == []
+
+
+async def test_a_follower_waits_no_longer_than_its_own_time() -> None:
+    stage = Stage()
+    stage.gate = asyncio.Event()
+    stage.script.append(fresh(body=Whole(b"late")))
+    leader = asyncio.create_task(stage.get(request()))
+    await settle()
+    with pytest.raises(DeadlineExceededError, match="others"):
+        await stage.ask(request(), deadline=stage.clock.time)
+    follower = asyncio.create_task(stage.ask(request(), deadline=stage.clock.time + 60))
+    await settle()
+    stage.gate.set()
+    assert (await leader)[1] == await whole((await follower)[0].body) == b"late"
+    assert len(stage.asked) == 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from proxy.core.allowance import Allowance
 from proxy.core.caching.purge import Purge
-from proxy.core.failure import UnavailableError
+from proxy.core.failure import DeadlineExceededError, UnavailableError
 from proxy.gateway.fill import Fill
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
 from proxy.gateway.refresh import Refresh
@@ -85,6 +85,14 @@ async def test_a_second_failure_is_shared_by_who_waits() -> None:
     flight.pass_on(error)
     assert await outcomes(*tasks[1:]) == [Failed(error=error)] * 199
     assert flights.find(b"id") is None
+
+
+async def test_leaders_whose_own_time_is_over_fail_nobody_else() -> None:
+    _, flight = opened()
+    tasks = await waiting(flight, 4)
+    for _ in range(4):
+        flight.pass_on(DeadlineExceededError())
+    assert await outcomes(*tasks) == [Lead()] * 4
 
 
 async def test_leaders_that_leave_are_no_failures() -> None:

@@ -117,6 +117,13 @@ async def body_of(response: Response) -> bytes:
     return data
 
 
+async def test_the_time_that_a_request_has_counts_from_its_coming():
+    _, record = await through(Says(answered(200, b"")), ("X-Request-Timeout", "2.5"))
+    assert record.deadline == record.started + 2.5
+    _, record = await through(Says(answered(200, b"")))
+    assert record.deadline == record.started + 60
+
+
 async def test_what_goes_up_and_what_comes_down():
     upstream = Says(
         answered(200, b"hello", ("X-Upstream", "1"), ("X-Request-Id", "theirs"), ("Via", "1.1 cdn"))

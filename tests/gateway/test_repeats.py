@@ -47,6 +47,7 @@ class Scene:
         self.script = deque(script)
         self.asked: list[tuple[str, bytes]] = []
         self.gate: asyncio.Event | None = None
+        self.deadline: float | None = None
         self.route = route(idempotency=60.0)
         self.read = True
 
@@ -56,6 +57,7 @@ class Scene:
         source = Whole(body) if isinstance(body, bytes) else body
         asked = request(*(fields or (KEY,)), method=method, target=target, body=source)
         exchange = Exchange(id="x", method=method, target=target, started=0.0, at=0.0)
+        exchange.deadline = self.deadline
 
         async def through(wanted: Request) -> Response:
             content = await whole(wanted.body) if self.read else b""
@@ -299,6 +301,18 @@ async def test_nobody_waits_longer_than_its_time() -> None:
     first = asyncio.create_task(scene.get())
     await settle()
     scene.route = replace(scene.route, timeouts=Timeouts(total=0.0))
+    with pytest.raises(DeadlineExceededError, match="still under way"):
+        await scene.get()
+    scene.gate.set()
+    assert await first == b"made"
+
+
+async def test_the_time_that_a_request_has_counts_from_its_coming() -> None:
+    scene = Scene(made())
+    scene.gate = asyncio.Event()
+    first = asyncio.create_task(scene.get())
+    await settle()
+    scene.deadline = scene.clock.time
     with pytest.raises(DeadlineExceededError, match="still under way"):
         await scene.get()
     scene.gate.set()

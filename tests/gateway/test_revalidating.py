@@ -175,13 +175,16 @@ async def test_stale_while_revalidate_serves_at_once_and_asks_once() -> None:
     await stage.get(request())
     stage.clock.time += 100
     stage.script.append(response(SWR, ("ETag", '"b"'), body=Whole(b"new")))
-    got = [await stage.get(request(("If-None-Match", '"x"'))) for _ in range(20)]
+    hasty = request(("If-None-Match", '"x"'), ("X-Request-Timeout", "0.1"), ("grpc-timeout", "1m"))
+    got = [await stage.get(hasty) for _ in range(20)]
     assert {body for _, body in got} == {b"old"}
     assert told(got[0][0]) == "leeward; hit; ttl=-40; detail=stale-while-revalidate"
     assert stage.exchanges[1].verdict is Verdict.STALE
     await settle()
     assert len(stage.asked) == 2
     assert stage.asked[1].headers.get("if-none-match") == '"a"'
+    # Its caller has its answer: nobody's haste is the refresh's.
+    assert {"x-request-timeout", "grpc-timeout"}.isdisjoint(stage.asked[1].headers.names())
     assert (await stage.get(request()))[1] == b"new"
     # The caller's record is not written to by what came after it.
     assert stage.exchanges[1].reason is Reason.WHILE_REVALIDATE

@@ -97,6 +97,14 @@ async def test_one_process_fetches_for_all_callers_of_both(both, deal):
         await quiet(stage, 1)
 
 
+async def test_another_process_is_waited_for_no_longer_than_its_caller_waits(both, deal):
+    one, _ = both
+    one.script.extend([fresh(), fresh()])
+    await one.ask(request(target="/a"), deadline=one.clock.time + 3)
+    await one.ask(request(target="/b"))
+    assert deal.patience == [3.0, 10.0]
+
+
 async def test_what_landed_between_the_look_and_the_turn_is_not_fetched_again(both):
     one, other = both
     one.script.append(fresh())

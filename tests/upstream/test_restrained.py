@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, CircuitOpenError, CredentialError
-from proxy.core.message import Request, Response
+from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin as Base
 from proxy.core.routing import Route
@@ -115,6 +115,18 @@ async def test_the_callers_own_deadline_shortens_the_total(way: Way) -> None:
     short, long = door.deadlines
     assert 2 < short <= 2.5
     assert 55 < long <= 60
+
+
+async def test_where_the_record_has_a_deadline_that_one_counts(way: Way) -> None:
+    door = way.attempts.restraint = Doorkeeper()
+    way.origin.on("/x").raw(OK)
+    record = Exchange(id="1", method="GET", target="/x", started=0.0, at=0.0)
+    record.deadline = way.attempts.clock.now() + 7.5
+    asked = Request(method="GET", target="/x", headers=Headers(), body=Whole())
+    answer = await way.attempts.send(asked, way.route, record)
+    answer.body.close()
+    [left] = door.deadlines
+    assert 7 < left <= 7.5
 
 
 async def test_a_retry_goes_where_the_permit_says_and_at_once_where_nothing_was_sent(way: Way) -> None:
