@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from tests.wire import Address, Answer, Wire, ask, request
 
 ROOT = Path(__file__).resolve().parent.parent
 _CHOICE = random.Random()
+_FILES = 4096  # enough for a thousand callers, each a file here and two in the program
 _TAKEN: set[int] = set()
 # Two runs at once must not choose the same port before either has bound it.
 _SHARE = {"even": {0}, "odd": {1}}.get(os.environ.get("TEST_PORTS", ""), {0, 1})
@@ -254,3 +256,10 @@ def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def many_files() -> None:
+    """Lets this process, and what it starts from now on, hold thousands of connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, hard), hard))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -15,8 +17,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.auth.samples import ACCOUNT, PEM
+from tests.journeys.crew import until
 from tests.origin import Gate, closed_port, head
+from tests.running import many_files
 from tests.upstream.certificates import AUTHORITY, CLIENT, CLIENT_KEY
+from tests.wire import request
 
 CANARY = "canary+9c1d/Yw=7"
 KEY_LINE = PEM.splitlines()[3]
@@ -44,17 +49,28 @@ def many(proxy, count: int, target: str):
         return list(pool.map(lambda _: proxy.get(target, ("Cache-Control", "no-store")), range(count)))
 
 
-def test_many_callers_are_one_token_request(leeward, origin):
-    gate = Gate()
-    origin.on("/token").raw(gate, head(200, [("Content-Length", str(len(granted())))]) + granted())
+def test_five_hundred_callers_on_an_expired_token_are_one_token_request(leeward, origin):
+    many_files()
+    brief, gate = granted("tok.canary-brief", expires_in=1), Gate()
+    origin.on("/token").reply(200, brief).raw(
+        gate, head(200, [("Content-Length", str(len(granted())))]) + granted()
+    )
     proxy = leeward(one(origin, oauth2(origin.url), cache={"enabled": False}), fresh=True, env=ENV)
-    with ThreadPoolExecutor(40) as pool:
-        asking = [pool.submit(proxy.get, "/x") for _ in range(40)]
-        origin.wait_for("/token")
+    assert proxy.get("/x").status == 200
+    expired = time.monotonic() + 1.0
+    with ExitStack() as stack:
+        wires = [stack.enter_context(proxy.wire()) for _ in range(500)]
+        time.sleep(max(0.0, expired - time.monotonic()))
+        for wire in wires:
+            wire.send(request("GET", "/x"))
+        origin.wait_for("/token", 2)
+        until(lambda: proxy.metric("leeward_inflight_requests", upstream="api") == 500)
         gate.open()
-        assert {one.result().status for one in asking} == {200}
-    assert origin.count("/token") == 1
-    assert {hit.header("authorization") for hit in origin.hits("/x")} == {f"Bearer {TOKEN}"}
+        assert {wire.read().status for wire in wires} == {200}
+    assert origin.count("/token") == 2
+    first, *others = [hit.header("authorization") for hit in origin.hits("/x")]
+    assert first == "Bearer tok.canary-brief"
+    assert (len(others), set(others)) == (500, {f"Bearer {TOKEN}"})
     [left] = re.findall(
         r'leeward_credential_expires_seconds\{upstream="api"\} ([0-9.]+)',
         proxy.admin_ask("GET", "/metrics").body.decode(),

@@ -32,9 +32,10 @@ def start(leeward, origin, server, tmp_path):
     file = tmp_path / "password"
     file.write_text(f"{SECRET}\n")
 
-    def started(url: str = server.url, **redis: object) -> Any:
+    def started(url: str = server.url, workers: int = 1, **redis: object) -> Any:
         cache = {"store": url, "redis": {"password": {"file": str(file)}, "prefix": tmp_path.name, **redis}}
-        return leeward({"cache": cache, "upstreams": {"api": {"base_url": origin.url}}}, fresh=True)
+        upstreams = {"api": {"base_url": origin.url}}
+        return leeward({"server": {"workers": workers}, "cache": cache, "upstreams": upstreams}, fresh=True)
 
     return started
 
@@ -116,6 +117,28 @@ def test_a_cold_popular_answer_is_fetched_once_for_all(start, origin):
         gate.open()
         assert {wire.read().body for wire in wires} == {b"hot"}
     assert origin.count("/cold") == 1
+
+
+def test_workers_of_several_programs_are_one_cache(start, origin):
+    proxies = [start(workers=2, **CALM), start(workers=2, **CALM)]
+    sharing(proxies[0], proxies[1], origin)
+    gate = Gate()
+    origin.on("/crowd").reply(200, b"hot", [FRESH], gate=gate)
+    with ExitStack() as stack:
+        wires = [stack.enter_context(proxy.wire()) for proxy in proxies for _ in range(40)]
+        for wire in wires:
+            wire.send(b"GET /api/crowd HTTP/1.1\r\nHost: x\r\n\r\n")
+        origin.wait_for("/crowd")
+        gate.open()
+        assert {wire.read().body for wire in wires} == {b"hot"}
+        assert origin.count("/crowd") == 1
+        assert purge(proxies[0], b'{"path": "/crowd"}') == {"purged": 1}
+        # A copy in front of any worker goes with it.
+        until(lambda: origin.count("/crowd") == 2 or not is_hit(proxies[1].get("/api/crowd")))
+        for wire in wires:
+            wire.send(b"GET /api/crowd HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.read().body == b"hot"
+    assert origin.count("/crowd") == 2
 
 
 def test_what_cannot_be_shared_keeps_nobody_waiting(start, origin):

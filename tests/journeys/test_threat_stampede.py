@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
 from tests.origin import Gate
-from tests.running import Leeward
+from tests.running import Leeward, many_files
 
 CALLERS = 1000
 FIRST, REST = b"f" * 30_000, b"r" * 30_000
@@ -19,9 +18,7 @@ FRESH = ("Cache-Control", "max-age=60")
 
 @pytest.fixture
 def proxy(leeward, origin):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < 4096:  # the program inherits it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    many_files()
     upstream = {"base_url": origin.url, "prefix": "/", "retry": {"attempts": 1}}
     return leeward({"upstreams": {"api": upstream}}, fresh=True)
 
