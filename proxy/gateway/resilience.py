@@ -38,6 +38,7 @@ from proxy.gateway.tail import Tail
 
 _TOO_MANY = 429
 _OVERLOADED = frozenset({429, 503, 529})
+_NEARLY_ALL = 0.9  # of the time that a route has; some of it went by before the attempt
 
 
 @dataclass(slots=True, kw_only=True)
@@ -277,6 +278,10 @@ class Resilience:
     ) -> None:
         """What the end of an attempt says; None = its caller left. `asked`: seconds that its body names."""
         now, route = self._clock.now(), permit.route
+        if isinstance(cause, DeadlineExceededError) and cause.sent:
+            # The route's whole time is the upstream's fault, a caller's haste is nobody's.
+            silent = now - permit.began >= _NEARLY_ALL * route.timeouts.total
+            cause = UpstreamTimeoutError(sent=True) if silent else cause
         self.endpoints.told(route, permit.origin, permit.circuit_era, cause)
         limited = cause == _TOO_MANY
         if permit.paced:
@@ -291,8 +296,8 @@ class Resilience:
         if self._gates:
             well = isinstance(cause, int) and not limited
             self._gates.ended(permit.scope, permit.gate_era, well=well)
-        if permit.place is not None and cause is not None:
-            late = isinstance(cause, UpstreamTimeoutError | DeadlineExceededError)
+        late = isinstance(cause, UpstreamTimeoutError)
+        if permit.place is not None and (late or isinstance(cause, int)):
             permit.place.observed(now - permit.began, overloaded=late or cause in _OVERLOADED)
 
     # What is shown

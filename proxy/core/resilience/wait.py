@@ -7,13 +7,10 @@ drawn evenly from nothing up to a bound that grows (full jitter). A text that is
 from __future__ import annotations
 
 import math
-import re
 
-from proxy.core.caching.syntax import instant
 from proxy.core.message import Headers
-from proxy.core.resilience import quota
+from proxy.core.resilience import quota, resets
 
-_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}", re.ASCII)
 # Finer than Retry-After's whole seconds, so they are asked first.
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 
@@ -27,29 +24,20 @@ def told(headers: Headers, wall: float, *, limited: bool = False) -> float | Non
     """Seconds that the upstream says to wait, 0.0 or more; None where it says nothing readable.
 
     Understood are `retry-after-ms`, `x-ms-retry-after-ms` and `Retry-After` as seconds, also with a
-    fraction, or as an HTTP-date in each of its three forms (RFC 9110 §10.2.3). Of an answer that is
+    fraction, or as an HTTP-date in each of its three forms (RFC 9110 §10.2.3); where it is none of these, as
+    anything by which a reset is told, such as seconds since 1970. Of an answer that is
     `limited` (429) and says none of these, the reset of the quota that is used up.
     """
     names = headers.names()
     for name in _MILLISECONDS:
         if name in names:
-            number = _number(headers.get(name))
+            number = resets.read(headers.get(name), wall, "delta")
             if number is not None:
                 return number / 1000
-    text = headers.get("retry-after")
-    if text is not None:
-        number = _number(text)
-        if number is not None:
-            return number
-        date = instant(text, wall)
-        if date is not None:
-            return max(0.0, date - wall)
+    after = resets.read(headers.get("retry-after"), wall)
+    if after is not None:
+        return after
     return quota.reset(headers, wall) if limited else None
-
-
-def _number(text: str | None) -> float | None:
-    trimmed = "" if text is None else text.strip(" \t")
-    return float(trimmed) if _NUMBER.fullmatch(trimmed) is not None else None
 
 
 def spread(seconds: float, chance: float) -> float:

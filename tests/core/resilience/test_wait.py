@@ -33,6 +33,8 @@ CHANCES = st.floats(0, 1, exclude_max=True)
         ((("retry-after-ms", "1500"), ("Retry-After", "9")), 1.5),
         ((("retry-after-ms", "soon"), ("Retry-After", "9")), 9.0),
         ((("Retry-After", "4"), ("Retry-After", "9")), 4.0),
+        ((("Retry-After", "1m30s"),), 90.0),
+        ((("Retry-After", "1994-11-06T08:49:47Z"),), 10.0),
         ((("Retry-After", ""),), None),
         ((("Retry-After", "\x1c0"),), None),
         ((("Retry-After", "-1"),), None),
@@ -50,6 +52,11 @@ CHANCES = st.floats(0, 1, exclude_max=True)
 def test_what_the_upstream_says(headers: tuple[tuple[str, str], ...], seconds: float | None) -> None:
     fields = Headers((name.encode(), value.encode()) for name, value in headers)
     assert told(fields, WALL) == seconds
+
+
+@pytest.mark.parametrize("text", ["1716200030", "1716200030000"])
+def test_a_moment_is_not_a_wait_of_decades(text: str) -> None:
+    assert told(Headers.of(("Retry-After", text)), 1_716_200_000.0) == 30.0
 
 
 @settings(deadline=None)
