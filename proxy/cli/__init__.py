@@ -17,6 +17,7 @@ COMMANDS = {
     "presets": "List what is known of popular APIs, or print one of them.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "purge": "Have a running proxy forget what it has stored.",
+    "top": "Watch a running proxy in the terminal.",
     "wait": "Wait until a running proxy is ready.",
 }
 
