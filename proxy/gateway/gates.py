@@ -2,7 +2,7 @@
 
 A gate is kept per scope (upstream, credential, quota bucket) only while it is not open; `core`'s holdoff
 decides about it. Here are those who wait: one is woken for each place that comes free, the longest
-waiting first.
+waiting first, batch calls after all others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Gates:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gates: dict[Scope, Gate] = {}
-        self._waiting: dict[Scope, OrderedDict[asyncio.Future[bool], None]] = {}
+        # Each with whether it is a batch call.
+        self._waiting: dict[Scope, OrderedDict[asyncio.Future[bool], bool]] = {}
         self._called: dict[Scope, int] = {}
         self._timers: dict[Scope, asyncio.TimerHandle] = {}
         self._era = 0
@@ -63,7 +64,7 @@ class Gates:
         passage, self._gates[scope] = holdoff.permit(gate, self._clock.now())
         return passage
 
-    async def stand(self, scope: Scope, deadline: float, *, again: bool = False) -> None:
+    async def stand(self, scope: Scope, deadline: float, *, again: bool = False, batch: bool = False) -> None:
         """Waits for a turn in the order of coming, until the monotonic second `deadline` at most.
 
         `again`: it was woken before, and another was quicker; it stands first.
@@ -71,7 +72,7 @@ class Gates:
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[bool] = loop.create_future()
         line = self._waiting.setdefault(scope, OrderedDict())
-        line[waiting] = None
+        line[waiting] = batch
         if again:
             line.move_to_end(waiting, last=False)
         self._arm(scope)
@@ -128,7 +129,8 @@ class Gates:
         """Wakes the longest waiting, until so many are awake who have not gone yet."""
         line = self._waiting.get(scope)
         while line and count > self._called.get(scope, 0):
-            waiting, _ = line.popitem(last=False)
+            waiting = next((one for one, batch in line.items() if not batch), next(iter(line)))
+            del line[waiting]
             if not waiting.done():
                 waiting.set_result(True)
                 self._called[scope] = self._called.get(scope, 0) + 1

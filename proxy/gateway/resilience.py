@@ -182,8 +182,9 @@ class Resilience:
                 retry_after=passage.seconds,
             )
         again, knock.stood = knock.stood, True
+        batch = knock.priority is Priority.BATCH
         try:
-            await self._gates.stand(knock.scope, knock.deadline, again=again)
+            await self._gates.stand(knock.scope, knock.deadline, again=again, batch=batch)
         finally:
             self._held(knock, Reason.HOLD_OFF, began)
         return True
@@ -195,7 +196,8 @@ class Resilience:
             return False
         now = self._clock.now()
         turns = self._turns.get(name, Turns())
-        passage, self._turns[name] = limit.take(policy, turns, now, patience=knock.deadline - now)
+        batch, patience = knock.priority is Priority.BATCH, knock.deadline - now
+        passage, self._turns[name] = limit.take(policy, turns, now, patience=patience, batch=batch)
         knock.turned = True
         match passage:
             case Go():

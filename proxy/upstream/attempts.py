@@ -334,7 +334,7 @@ class _Trial(RetryOptionsBase):
         except BaseException:
             answer.body.close()
             raise
-        last = number >= route.retry.attempts or not replayable(self._body, route.retry.max_replay_body)
+        last = number >= route.retry.attempts or not replayable(self._body, route.retry.most_kept)
         if other is None or last or _untraced(other) in self._carried:
             return False
         self._upcoming = upcoming, other

@@ -118,6 +118,14 @@ async def test_a_body_that_cannot_be_sent_again_is_not(way: Way) -> None:
     assert (got.status, way.origin.count(), purse.asked) == (401, 1, [401])
 
 
+async def test_a_body_that_may_be_kept_on_disk_is_sent_again(way: Way) -> None:
+    way.origin.on("/x").raw(NO % 401).raw(OK)
+    kept = {"max_replay_body": 1000, "max_spool_body": 100_000}
+    got = await way.ask("POST", body=b"x" * 2000, injector=Purse(), retry=kept)
+    assert got.status == 200
+    assert [len(hit.body) for hit in way.origin.hits()] == [2000, 2000]
+
+
 async def test_a_body_that_was_read_to_be_signed_is_sent_whole(way: Way) -> None:
     way.origin.on("/x").raw(NO % 401).raw(OK)
     body = Pieces(*[b"x" * 1000] * 100, length=100_000)

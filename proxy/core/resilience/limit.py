@@ -2,7 +2,8 @@
 
 The law: each call is due an interval after the one before; who comes early may go while no more than
 `burst` are ahead of their due times, and otherwise waits for its own turn, in order. Who would wait
-longer than allowed takes no turn. In any time T no more than `burst` + T / interval go.
+longer than allowed takes no turn. In any time T no more than `burst` + T / interval go. Batch calls use
+half of the burst and half of the wait, so that they never take the last turn before others.
 """
 
 from __future__ import annotations
@@ -35,16 +36,18 @@ class Turns:
 
 
 def take(
-    policy: RatePolicy, turns: Turns, now: float, *, patience: float
+    policy: RatePolicy, turns: Turns, now: float, *, patience: float, batch: bool = False
 ) -> tuple[Go | Wait | Refuse, Turns]:
     """A turn for one call: now, or after so many seconds; then it goes without asking again.
 
     `patience`: seconds that its caller has.
     """
-    due = max(turns.due, now)
-    wait = due - (policy.burst - 1) * policy.interval - now
-    if wait > min(policy.max_wait, patience) + _NEARLY:
-        return Refuse(seconds=wait), turns
+    due, share = max(turns.due, now), 0.5 if batch else 1.0
+    at_once = (policy.burst - 1) * policy.interval  # so far ahead of its due time one may go
+    wait = due - at_once - now
+    too_long = due - now - share * at_once
+    if too_long > min(share * policy.max_wait, patience) + _NEARLY:
+        return Refuse(seconds=too_long), turns
     after = Turns(due=due + policy.interval)
     return (Wait(seconds=wait) if wait > _NEARLY else GO), after
 

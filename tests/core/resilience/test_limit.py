@@ -37,6 +37,20 @@ def test_who_has_no_time_takes_no_turn() -> None:
     assert take(POLICY, turns, 100.0, patience=1.0)[0] == Wait(seconds=1.0)
 
 
+def test_batch_calls_leave_turns_to_others() -> None:
+    turns, got = Turns(), []
+    for _ in range(5):
+        passage, turns = take(POLICY, turns, 100.0, patience=60.0, batch=True)
+        got.append(passage)
+    assert got == [GO, GO, GO, Refuse(seconds=2.0), Refuse(seconds=2.0)]
+    for expected in (Wait(seconds=1.0), Wait(seconds=2.0), Refuse(seconds=3.0)):
+        passage, turns = take(POLICY, turns, 100.0, patience=60.0)
+        assert passage == expected
+    # Where nobody may wait and nothing comes at once there is nothing to leave.
+    strict = RatePolicy(requests=60, per=60.0, burst=1, max_wait=0.0)
+    assert take(strict, Turns(), 100.0, patience=60.0, batch=True)[0] == GO
+
+
 def test_what_was_not_used_is_the_burst_and_no_more() -> None:
     _, turns = taken(3)
     assert take(POLICY, turns, 101.0, patience=60.0)[0] == GO
