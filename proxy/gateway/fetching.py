@@ -129,6 +129,7 @@ class Fetching:
 
     async def _fly(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
         began, request = self._clock.now(), call.request
+        request = deadline.unhurried(request) if flight.shared else request
         call.exchange.patient &= not spares(request, decision.stored, began)
         if isinstance(decision, Revalidate) and request.method != "HEAD":
             response = await call.send(validation.conditional(request, decision.entry))
@@ -386,8 +387,7 @@ def _plain(request: Request) -> Request:
 
 
 def _unconditional(request: Request) -> Request:
-    headers = request.headers.without(validation.CONDITIONS)
-    return request if headers is request.headers else replace(request, headers=headers)
+    return replace(request, headers=request.headers.without(validation.CONDITIONS))
 
 
 def _length(response: Response) -> int | None:

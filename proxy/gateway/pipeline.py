@@ -21,6 +21,7 @@ from proxy.core.resilience import deadline
 from proxy.core.resilience.retry import should_retry
 from proxy.core.routing import ErrorMode, Route, Table
 from proxy.gateway.caching import Caching
+from proxy.gateway.hurried import Hurried
 from proxy.gateway.last_word import LastWord, is_stream
 from proxy.gateway.repeats import Repeats
 
@@ -71,6 +72,8 @@ class Pipeline:
             return _last(failed(failure, request.method, exchange, form), route)
         if response.fault is None and of_status(response.status) is None:
             response = self._streamed(_unmarked(response), route, request, exchange)
+            if deadline.patience(request.headers) is not None:
+                response = Hurried.after(response, exchange.deadline, self._clock)
         else:
             response = _last(await self._told(response, route, request, exchange, target), route)
         return signed(response, exchange)

@@ -167,6 +167,7 @@ class _Trial(RetryOptionsBase):
         self._body = body
         self._route = route
         self.exchange = exchange
+        self._began = owner.clock.now()
         self._deadline = deadline
         self._keyed = keyed
         self._decision: Again | Stop | None = None
@@ -253,6 +254,7 @@ class _Trial(RetryOptionsBase):
             origin=origin,
             timeouts=route.timeouts,
             remaining=remaining,
+            grace=callers.grace(route.timeouts.total, request.headers, self._deadline - self._began),
             tls=route.name,
             resend=method in _IDEMPOTENT and method in route.retry.methods,
         )

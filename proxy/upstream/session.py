@@ -45,8 +45,8 @@ _FIRST_REDIRECT = 300
 class Call:
     """One sending. `body` is the request's, prepared; `remaining` are the seconds left of the total.
 
-    `resend`: where an idle connection turns out dead before a byte of answer, the request may go out
-    once more on a new one.
+    `grace`: seconds beyond that for the answer's body. `resend`: where an idle connection turns out dead
+    before a byte of answer, the request may go out once more on a new one.
     """
 
     request: Request
@@ -54,6 +54,7 @@ class Call:
     origin: Origin
     timeouts: Timeouts
     remaining: float
+    grace: float = 0.0
     tls: str = ""  # the route whose client certificate or CA is used
     resend: bool = False
 
@@ -245,7 +246,7 @@ class _Talk:
             payload,
             length=None if length is None else int(length),
             idle=self._call.timeouts.idle,
-            total=None if streams else self._total,
+            total=None if streams else self._total + self._call.grace,
             upload=unfinished,
             place=self._dial.place,
         )

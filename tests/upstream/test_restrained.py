@@ -14,7 +14,7 @@ from proxy.core.reason import Reason
 from proxy.core.routing import Origin as Base
 from proxy.core.routing import Route
 from tests.origin import Gate, closed_port
-from tests.upstream.conftest import OK, Way
+from tests.upstream.conftest import OK, Way, whole
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno"
 
@@ -127,6 +127,19 @@ async def test_where_the_record_has_a_deadline_that_one_counts(way: Way) -> None
     answer.body.close()
     [left] = door.deadlines
     assert 7 < left <= 7.5
+
+
+async def test_an_answer_that_began_in_time_may_take_the_routes_whole_time(way: Way) -> None:
+    rest = Gate()
+    way.origin.on("/x").raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab", rest, b"cd")
+    record = Exchange(id="1", method="GET", target="/x", started=0.0, at=0.0)
+    record.deadline = way.attempts.clock.now() + 0.2
+    asked = Request(method="GET", target="/x", headers=Headers(), body=Whole())
+    answer = await way.attempts.send(asked, way.route, record)
+    reading = asyncio.create_task(whole(answer))
+    await asyncio.sleep(0.3)
+    rest.open()
+    assert await reading == b"abcd"
 
 
 async def test_a_retry_goes_where_the_permit_says_and_at_once_where_nothing_was_sent(way: Way) -> None:

@@ -7,8 +7,9 @@ seconds, `grpc-timeout` in gRPC's own form. A text that is no time, or none at a
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from proxy.core.message import Headers
+from proxy.core.message import Headers, Request
 
 FIELDS = frozenset({"x-request-timeout", "grpc-timeout"})
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
@@ -36,3 +37,17 @@ def total(configured: float, headers: Headers) -> float:
     """Seconds for all attempts together."""
     given = patience(headers)
     return configured if given is None else min(configured, given)
+
+
+def grace(configured: float, headers: Headers, left: float) -> float:
+    """Seconds beyond the `left` ones that an answer which has begun may take to be complete.
+
+    Not one where its caller is in a hurry; else what is missing to the whole time, for others may read along.
+    """
+    return max(0.0, configured - left) if patience(headers) is None else 0.0
+
+
+def unhurried(request: Request) -> Request:
+    """The request as it goes out for others too: only its own caller is in a hurry."""
+    headers = request.headers.without(FIELDS)
+    return request if headers is request.headers else replace(request, headers=headers)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import Headers
-from proxy.core.resilience.deadline import patience, total
+from proxy.core.message import Headers, Request, Whole
+from proxy.core.resilience.deadline import grace, patience, total, unhurried
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_what_the_caller_gives(fields: tuple[tuple[str, str], ...], expected: fl
 def test_it_never_lengthens(configured: float, text: str) -> None:
     for name in ("x-request-timeout", "grpc-timeout"):
         assert 0 < total(configured, Headers.of((name, text))) <= configured
+
+
+def test_who_is_in_no_hurry_gets_what_has_begun() -> None:
+    assert grace(60.0, Headers(), 10.0) == 50.0
+    assert grace(60.0, Headers(), 70.0) == 0.0
+    assert grace(60.0, Headers.of(("X-Request-Timeout", "10")), 10.0) == 0.0
+
+
+def test_nobodys_hurry_goes_out_for_others() -> None:
+    plain = Request(method="GET", target="/", headers=Headers.of(("A", "1")), body=Whole())
+    assert unhurried(plain) is plain
+    hurried = plain.headers.plus(("X-Request-Timeout", "1"), ("grpc-timeout", "1S"))
+    asked = unhurried(Request(method="GET", target="/", headers=hurried, body=Whole()))
+    assert asked.headers.names() == {"a"}
