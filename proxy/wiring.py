@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from proxy import __version__
 from proxy.auth.surroundings import Surroundings
 from proxy.auth.veil import Veil
-from proxy.config.certificates import for_upstream
+from proxy.config.certificates import Certified, certified_upstream_side, for_upstream
 from proxy.config.following import follow, missing
 from proxy.config.places import Disk, Memory, place
 from proxy.config.redis import address_of
@@ -112,9 +112,9 @@ class Runtime:
         if self.traces is not None:
             await self.traces.close(_LAST_SPANS)
 
-    def watch(self, files: Sequence[FileSecret]) -> None:
-        if files:
-            self._watch = asyncio.create_task(follow(files), name="secret files")
+    def watch(self, files: Sequence[FileSecret], certified: Sequence[Certified]) -> None:
+        if files or certified:
+            self._watch = asyncio.create_task(follow(files, certified), name="secret files")
 
 
 async def build(settings: Settings, before: Runtime | None = None, *, shared: Path | None = None) -> Runtime:
@@ -123,8 +123,8 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     With `before`, which it is to replace, on the store and with the figures of that; nothing is changed
     there where this raises. `shared` is the folder in which several workers keep what memory:// means.
     """
-    contexts = {
-        name: for_upstream(certificates)
+    certified = {
+        name: certified_upstream_side(certificates)
         for name, upstream in settings.upstreams.items()
         if (certificates := upstream.certificates()) is not None
     }
@@ -140,7 +140,7 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     store = opened.store
     salt = _salt(settings, opened, before)
     rotated = {} if before is None else before.rotated
-    session = Session(contexts=contexts)
+    session = Session(contexts={name: one.context for name, one in certified.items()})
     routes = [
         route(name, upstream, settings, salt, errand=Errand(session), rotated=rotated)
         for name, upstream in settings.upstreams.items()
@@ -223,10 +223,9 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
         rooms=rooms,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
-    files = settings.file_secrets()
     for trouble in await asyncio.to_thread(missing, settings.secrets()):
         _LOGGER.warning("Calls with this credential will fail: %s", trouble)
-    runtime.watch(files)
+    runtime.watch(settings.file_secrets(), tuple(certified.values()))
     runtime.checks.start()
     return runtime
 

@@ -1,8 +1,13 @@
-"""Which certificates does TLS use, towards callers and towards an upstream?"""
+"""Which certificates does TLS use, towards callers and towards an upstream?
+
+The law: files that change are in force for the connections to come only where they can be used, all together.
+"""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from pathlib import Path
 
 from proxy.config.routes import UpstreamTLS
 from proxy.config.settings import ServerTLS
@@ -27,6 +32,72 @@ def for_upstream(settings: UpstreamTLS) -> ssl.SSLContext:
     if settings.cert is not None:
         _load(context, settings.cert, settings.key)
     return context
+
+
+class Certified:
+    """A context that stays the same object, and the files that what it shows and trusts comes from."""
+
+    def __init__(
+        self,
+        said: ServerTLS | UpstreamTLS,
+        make: Callable[[], ssl.SSLContext],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`make` reads the files, and raises CertificateError; `context` is one that has read them."""
+        authority = said.client_ca if isinstance(said, ServerTLS) else said.ca
+        self._cert, self._key, self._authority = said.cert, said.key, authority
+        self._make = make
+        self._seen: tuple[tuple[int, ...] | None, ...] | None = None
+        self.context = make() if context is None else context
+
+    @property
+    def file(self) -> str:
+        """The one to tell of."""
+        return self._cert or self._authority or ""
+
+    def look(self) -> bool:
+        """Blocking. Whether files may have changed since the last look; the first look cannot know.
+
+        Raises CertificateError where they cannot be used.
+        """
+        found = self._identity()
+        if found == self._seen:
+            return False
+        self._seen = found
+        self._make()
+        return True
+
+    def renew(self) -> None:
+        """Takes over what `look` has found to be good. An authority is trusted beside the earlier one.
+
+        On the loop, so that no handshake falls between certificate and key.
+        """
+        if self._authority is not None:
+            self.context.load_verify_locations(self._authority)
+        if self._cert is not None:
+            _load(self.context, self._cert, self._key)
+
+    def _identity(self) -> tuple[tuple[int, ...] | None, ...]:
+        return tuple(_stamp(file) for file in (self._cert, self._key, self._authority) if file is not None)
+
+
+def certified_caller_side(settings: ServerTLS, context: ssl.SSLContext | None = None) -> Certified:
+    """As `for_callers`, to be renewed; `context` is one that the sockets know already."""
+    return Certified(settings, lambda: for_callers(settings), context)
+
+
+def certified_upstream_side(settings: UpstreamTLS) -> Certified:
+    """As `for_upstream`, to be renewed."""
+    return Certified(settings, lambda: for_upstream(settings))
+
+
+def _stamp(file: str) -> tuple[int, ...] | None:
+    """What is another after each change, also one of a symlink on the way; None where it is not there."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _context(purpose: ssl.Purpose, authority: str | None) -> ssl.SSLContext:

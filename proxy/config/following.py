@@ -1,4 +1,4 @@
-"""When does a secret's file change, and what is told of it?"""
+"""When does the file of a secret or of a certificate change, and what is told of it?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
+from proxy.config.certificates import CertificateError, Certified
 from proxy.config.secrets import AnySecret, FileSecret
 from proxy.core.failure import CredentialError
 
@@ -24,9 +25,10 @@ def missing(secrets: Iterable[AnySecret]) -> list[str]:
     return list(troubles)
 
 
-async def follow(files: Sequence[FileSecret]) -> None:
+async def follow(files: Sequence[FileSecret], certified: Sequence[Certified] = ()) -> None:
     """Notices changed files for ever, in a thread: a mount that hangs must not hang requests."""
     told: dict[FileSecret, str | None] = {file: file.trouble() for file in files}
+    unseen = set(certified)
     while True:
         await asyncio.sleep(_EVERY)
         for file in files:
@@ -36,3 +38,15 @@ async def follow(files: Sequence[FileSecret]) -> None:
             if trouble is not None and trouble != told[file]:
                 _LOGGER.warning("The last good value of a secret is used further: %s", trouble)
             told[file] = trouble
+        for one in certified:
+            try:
+                if not await asyncio.to_thread(one.look):
+                    continue
+                one.renew()
+            except CertificateError as error:
+                _LOGGER.warning("The certificate from before is used further: %s", error)
+            else:
+                if one not in unseen:
+                    _LOGGER.info("A certificate was renewed from its file: %s", one.file)
+            finally:
+                unseen.discard(one)

@@ -11,9 +11,9 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from ssl import SSLContext
 
-from proxy.config.certificates import for_callers
+from proxy.config.certificates import certified_caller_side, for_callers
+from proxy.config.following import follow
 from proxy.config.settings import Settings
 from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
@@ -32,7 +32,8 @@ class Serving:
 
     def __init__(self, settings: Settings, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
         """Raises CertificateError."""
-        self._tls = _context(settings)
+        self._certified = None if settings.server.tls is None else certified_caller_side(settings.server.tls)
+        self._tls = None if self._certified is None else self._certified.context
         self.settings = settings
         self.runtime = runtime
         self.app = _app(settings, runtime)
@@ -44,6 +45,8 @@ class Serving:
         self._before: set[asyncio.Task[None]] = set()
         self._one = asyncio.Lock()
         self._late: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._follow()
         if runtime.opened.lasting and runtime.opened.salt is None:
             self._late = loop.create_task(self._adopt(), name="late store")
 
@@ -76,12 +79,15 @@ class Serving:
             await self._change(settings)
 
     async def _change(self, settings: Settings) -> None:
-        await asyncio.to_thread(_context, settings)
+        if settings.server.tls is not None:
+            await asyncio.to_thread(for_callers, settings.server.tls)
         earlier, runtime = self.app, self.runtime
         self.runtime = await build(settings, runtime)
         if self._tls is not None and settings.server.tls is not None:
             # For the connections to come; the sockets know this very object.
-            self._tls.load_cert_chain(settings.server.tls.cert, settings.server.tls.key, password="")
+            self._certified = certified_caller_side(settings.server.tls, self._tls)
+            self._certified.renew()
+            self._follow()
         self.settings = settings
         self.app = self.connections.app = _app(settings, self.runtime)
         self.app.answered = earlier.answered
@@ -89,6 +95,13 @@ class Serving:
         ending = asyncio.create_task(_ended(earlier, runtime), name="earlier configuration")
         self._before.add(ending)
         ending.add_done_callback(self._before.discard)
+
+    def _follow(self) -> None:
+        """Watches the certificate that callers are shown."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._certified is not None:
+            self._watch = self._loop.create_task(follow((), (self._certified,)), name="certificate")
 
     async def _adopt(self) -> None:
         """A store that was not there at the start has come: its names are the ones to go by."""
@@ -138,7 +151,7 @@ class Serving:
             await asyncio.to_thread(leave, self._address)
         self.connections.close(idle_only=False)
         self.app.tell()
-        ending = [*self._before] if self._late is None else [*self._before, self._late]
+        ending = [*self._before, *(task for task in (self._late, self._watch) if task is not None)]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
@@ -174,7 +187,3 @@ def _app(settings: Settings, runtime: Runtime) -> ProxyApp:
         # The debug log tells the headers of each request.
         fast_path=server.fast_path and settings.log.level != "debug",
     )
-
-
-def _context(settings: Settings) -> SSLContext | None:
-    return None if settings.server.tls is None else for_callers(settings.server.tls)

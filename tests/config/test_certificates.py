@@ -1,10 +1,18 @@
+import contextlib
 import ssl
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.x509 import load_pem_x509_certificate
 
-from proxy.config.certificates import CertificateError, for_callers, for_upstream
+from proxy.config.certificates import (
+    CertificateError,
+    certified_caller_side,
+    certified_upstream_side,
+    for_callers,
+    for_upstream,
+)
 from proxy.config.routes import UpstreamTLS
 from proxy.config.settings import ServerTLS
 
@@ -68,3 +76,76 @@ def test_an_encrypted_key_is_an_error_and_never_a_prompt(files, tmp_path):
     )
     with pytest.raises(CertificateError, match="locked"):
         for_callers(ServerTLS(cert=files["cert"], key=str(locked)))
+
+
+def issue(authority: trustme.CA, folder: Path, *parts: str) -> int:
+    """Writes a new certificate, or only its parts; its serial number."""
+    mine = authority.issue_cert("127.0.0.1")
+    if "key" in parts:
+        mine.private_key_pem.write_to_path(folder / "key.pem")
+    if "cert" in parts:
+        mine.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    return load_pem_x509_certificate(mine.cert_chain_pems[0].bytes()).serial_number
+
+
+def meet(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[int | None, int | None]:
+    """A handshake in memory: the serial numbers that the server and the client have shown."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asks = client.wrap_bio(back, there, server_hostname="127.0.0.1")
+    answers = server.wrap_bio(there, back, server_side=True)
+    for _ in range(5):
+        for side in (asks, answers):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return tuple(
+        None if not (shown := side.getpeercert()) else int(str(shown["serialNumber"]), 16)
+        for side in (asks, answers)
+    )  # type: ignore[return-value] # two of them
+
+
+def test_what_callers_are_shown_is_renewed_when_all_of_it_is_there(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    first = issue(authority, tmp_path, "cert", "key")
+    said = ServerTLS(cert=str(tmp_path / "cert.pem"), key=str(tmp_path / "key.pem"))
+    certified = certified_caller_side(said)
+    assert certified.look(), "it may have changed since it was read"
+    assert not certified.look()
+    issue(authority, tmp_path, "cert")
+    with pytest.raises(CertificateError, match=r"cert\.pem"):
+        certified.look()
+    assert not certified.look(), "told once"
+    assert meet(certified.context, client) == (first, None)
+    context, second = certified.context, issue(authority, tmp_path, "cert", "key")
+    assert certified.look()
+    certified.renew()
+    assert certified.context is context
+    assert meet(context, client) == (second, None)
+    (tmp_path / "key.pem").unlink()
+    with pytest.raises(CertificateError, match=r"key\.pem"):
+        certified.look()
+    assert meet(context, client) == (second, None)
+
+
+def test_what_an_upstream_is_shown_and_whom_we_trust_is_renewed(tmp_path: Path) -> None:
+    old, new = trustme.CA(), trustme.CA()
+    old.cert_pem.write_to_path(tmp_path / "ca.pem")
+    first = issue(old, tmp_path, "cert", "key")
+    said = UpstreamTLS(**{part: str(tmp_path / f"{part}.pem") for part in ("cert", "key", "ca")})
+    certified = certified_upstream_side(said)
+
+    def server(authority: trustme.CA) -> ssl.SSLContext:
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        made.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(made)
+        authority.issue_cert("127.0.0.1").configure_cert(made)
+        return made
+
+    assert meet(server(old), certified.context)[1] == first
+    second = issue(new, tmp_path, "cert", "key")
+    new.cert_pem.write_to_path(tmp_path / "ca.pem")
+    assert certified.look()
+    certified.renew()
+    assert certified.file == said.cert
+    assert meet(server(new), certified.context)[1] == second
