@@ -233,7 +233,20 @@ def unknown(model: type[BaseModel], key: Key, data: Any = None) -> str:
         ):
             return f"a rule holds {', '.join(known)}; write {last} beside rules, or make another upstream"
         case _:
-            return suggestion(str(key[-1]), known)
+            within = _within(model, key, known)
+            return f"unknown key; did you mean {within}?" if within else suggestion(str(key[-1]), known)
+
+
+def _within(model: type[BaseModel], key: Key, known: Sequence[str]) -> str:
+    """The places below the keys beside it where this key would be known."""
+    *above, last = key
+    places = ((name, ("NAME",) if not above and name == "upstreams" else ()) for name in known)
+    found = [
+        ".".join((name, *step, str(last)))
+        for name, step in places
+        if last in known_keys(model, (*above, name, *step, last))
+    ]
+    return " or ".join(found)
 
 
 def _kind(key: Key, data: Any) -> str | None:

@@ -46,6 +46,9 @@ class Gates:
     def __len__(self) -> int:
         return len(self._gates)
 
+    def __contains__(self, scope: Scope) -> bool:
+        return scope in self._gates
+
     def look(self, scope: Scope) -> Go | Wait:
         """Whether a call could go now."""
         gate = self._gates.get(scope)

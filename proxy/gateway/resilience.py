@@ -139,7 +139,7 @@ class Resilience:
     def _clear(self, knock: _Knock) -> bool:
         """Whether nothing but a quota could be in the way; then it has its place."""
         route = knock.route
-        if self._gates or route.rate is not None:
+        if route.rate is not None or (self._gates and knock.scope in self._gates):
             return False
         if self.endpoints.rest(route) is not None:
             return False

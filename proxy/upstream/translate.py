@@ -119,6 +119,8 @@ def _cause(root: BaseException) -> str:
             return str(getattr(root, "verify_message", "not trusted")).rstrip(".")
         case ssl.SSLError():
             return str(getattr(root, "reason", None) or "handshake failed").replace("_", " ").lower()
+        case ConnectionError(errno=None):
+            return "the other side closed it"
         case OSError():
             # The error's own text may name an address; its number's text never does.
             return os.strerror(root.errno).lower() if root.errno else "failed"

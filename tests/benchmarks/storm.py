@@ -58,7 +58,7 @@ def upstreams() -> dict[str, Callable[[], Upstream]]:
         "fails everything": lambda: Upstream(lambda _: answer(503), latency=0.05),
         "down for 10 s of 20": lambda: Upstream(lambda now: answer(503 if now < 1010 else 200), latency=0.05),
         "fails one in five": flaky,
-        "10 calls a second": lambda: Upstream(Window(10), latency=0.005),
+        "takes 10 calls a second": lambda: Upstream(Window(10), latency=0.005),
     }
 
 

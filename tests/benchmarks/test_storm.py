@@ -15,6 +15,6 @@ def test_retrying_without_a_thought_is_told_from_ours() -> None:
 
 
 def test_a_limited_upstream_is_used_as_far_as_it_goes() -> None:
-    ours = simulate("10 calls a second", "Leeward", seconds=5.0)
+    ours = simulate("takes 10 calls a second", "Leeward", seconds=5.0)
     assert ours.good >= 9.0
     assert simulate("fails one in five", "Leeward", seconds=5.0).good >= 95.0

@@ -91,6 +91,22 @@ def test_a_rule_says_what_it_may_hold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (("upstreams", "a", "hedge"), "retry.hedge"),
+        (("upstreams", "a", "attempts"), "retry.attempts"),
+        (("upstreams", "a", "methods"), "retry.methods or cache.methods"),
+        (("upstreams", "a", "retry", "ratio"), "budget.ratio"),
+        (("upstreams", "a", "rules", 0, "attempts"), "retry.attempts"),
+        (("listen",), "server.listen"),
+        (("base_url",), "defaults.base_url or upstreams.NAME.base_url"),
+    ],
+)
+def test_a_key_that_belongs_one_level_further_down_is_told_so(key: tuple[str | int, ...], told: str) -> None:
+    assert unknown(Settings, key) == f"unknown key; did you mean {told}?"
+
+
+@pytest.mark.parametrize(
     ("auth", "key", "told"),
     [
         ({"type": "bearer"}, "username", "type bearer takes token"),

@@ -31,6 +31,7 @@ CASES: list[tuple[BaseException, bool, type[APIError], bool]] = [
     (aiohttp.ClientConnectorDNSError(KEY, DeniedAddressError("x")), False, ConnectError, False),
     (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "x")), False, ConnectError, False),
     (aiohttp.ClientConnectorError(KEY, OSError(errno.ENETUNREACH, "x")), False, ConnectError, False),
+    (aiohttp.ClientConnectorError(KEY, ConnectionResetError()), False, ConnectError, False),
     (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "x")), False, ConnectError, False),
     (
         aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "x")),
