@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from proxy import __version__
 from proxy.auth.surroundings import Surroundings
 from proxy.auth.veil import Veil
-from proxy.config.certificates import Certified, certified_upstream_side, for_upstream
+from proxy.config.certificates import Certified, certified_upstream_side, for_upstream, shown
 from proxy.config.following import follow, missing
 from proxy.config.places import Disk, Memory, place
 from proxy.config.redis import address_of
@@ -123,11 +123,9 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     With `before`, which it is to replace, on the store and with the figures of that; nothing is changed
     there where this raises. `shared` is the folder in which several workers keep what memory:// means.
     """
-    certified = {
-        name: certified_upstream_side(certificates)
-        for name, upstream in settings.upstreams.items()
-        if (certificates := upstream.certificates()) is not None
-    }
+    own = {name: upstream.certificates() for name, upstream in settings.upstreams.items()}
+    certified = {name: certified_upstream_side(said) for name, said in own.items() if said is not None}
+    digests = await asyncio.to_thread(shown, certified)
     clock = MonotonicClock()
     if before is None:
         metrics = Metrics(__version__)
@@ -142,8 +140,8 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     rotated = {} if before is None else before.rotated
     session = Session(contexts={name: one.context for name, one in certified.items()})
     routes = [
-        route(name, upstream, settings, salt, errand=Errand(session), rotated=rotated)
-        for name, upstream in settings.upstreams.items()
+        route(name, said, settings, salt, errand=Errand(session), rotated=rotated, digest=digests[name])
+        for name, said in settings.upstreams.items()
     ]
     table = Table(routes)
 
@@ -271,11 +269,12 @@ def route(
     *,
     errand: Fetch | None = None,
     rotated: dict[str, Kept] | None = None,
+    digest: bytes = b"",
 ) -> Route:
     """One upstream with its rules, in core's terms.
 
     Without `errand` it can be looked at, not used where a token is needed. `rotated` are the refresh tokens
-    that this process got in place of those configured.
+    that this process got in place of those configured, `digest` is that of our certificate in TLS.
     """
     surroundings = Surroundings(
         salt=salt,
@@ -294,6 +293,7 @@ def route(
             name=name,
             origins=said.base_url,
             injector=credential,
+            certificate=digest,
             allow=said.allowed(),
             prefix=said.route_prefix(),
             host=said.host,

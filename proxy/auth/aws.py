@@ -8,6 +8,8 @@ and asks other services.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import field
 from datetime import datetime
@@ -98,10 +100,11 @@ class Written:
 class Chain:
     """Credentials that botocore finds; `profile` "" = its default."""
 
-    __slots__ = ("_clock", "_found", "_profile", "_renewal")
+    __slots__ = ("_clock", "_found", "_profile", "_renewal", "_whose")
 
     def __init__(self, profile: str, clock: Clock, chance: Chance) -> None:
         self._profile = profile
+        self._whose = _whose(profile)
         self._clock = clock
         self._found: Any = None  # botocore's Credentials, which renew themselves when asked
         self._renewal: Renewal[Credentials] = Renewal(self._obtain, clock, chance)
@@ -110,7 +113,7 @@ class Chain:
         return f"AWS profile {self._profile}" if self._profile else "AWS's chain of providers"
 
     def client(self) -> tuple[str, ...]:
-        return "chain", self._profile
+        return "chain", self._profile, *self._whose
 
     async def current(self) -> Credentials:
         return await self._renewal.current()
@@ -164,3 +167,14 @@ class Chain:
         if not isinstance(end, datetime):
             return None
         return max(1.0, end.timestamp() - self._clock.wall())
+
+
+def _whose(profile: str) -> tuple[str, ...]:
+    """What is known of the chain's outcome before it is asked, so that two machines' are not taken for one.
+
+    The access key or the role where the environment names it; else the account on this machine.
+    """
+    named = (
+        () if profile else tuple(os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"))
+    )
+    return named if any(named) else (socket.gethostname(), str(os.getuid()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 
@@ -119,7 +120,8 @@ class JwtBearer:
 
     def client(self) -> tuple[str, ...]:
         by, said = self._by.signer(), self._statement
-        return by.place.url, by.issuer, said.subject, said.audience, said.scope
+        claims = json.dumps(dict(said.claims), sort_keys=True)
+        return by.place.url, by.issuer, said.subject, said.audience, said.scope, claims
 
     def secrets(self) -> Iterator[str]:
         # Nothing of a key is ever sent; its own lines would stand in no text from elsewhere.

@@ -12,7 +12,7 @@ from proxy.core.routing import Origin
 
 
 class MutualTLS:
-    """`{type: mtls, cert: …, key: …}`. The identity is the file's: renewing it changes nothing."""
+    """`{type: mtls, cert: …, key: …}`. Its identity is the file's; its content is part of every key."""
 
     __slots__ = ("_cert", "_veil")
 

@@ -6,7 +6,9 @@ The law: files that change are in force for the connections to come only where t
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 
 from proxy.config.routes import UpstreamTLS
@@ -67,6 +69,17 @@ class Certified:
         self._make()
         return True
 
+    def digest(self) -> bytes:
+        """Of the certificate in the file; b"" where none is shown. Blocking. Raises CertificateError."""
+        if self._cert is None:
+            return b""
+        try:
+            return blake2b(Path(self._cert).read_bytes(), digest_size=32).digest()
+        except OSError as error:
+            raise CertificateError(
+                f"The TLS certificate in {self._cert} cannot be used: {_why(error)}."
+            ) from error
+
     def renew(self) -> None:
         """Takes over what `look` has found to be good. An authority is trusted beside the earlier one.
 
@@ -89,6 +102,11 @@ def certified_caller_side(settings: ServerTLS, context: ssl.SSLContext | None = 
 def certified_upstream_side(settings: UpstreamTLS) -> Certified:
     """As `for_upstream`, to be renewed."""
     return Certified(settings, lambda: for_upstream(settings))
+
+
+def shown(certified: Mapping[str, Certified]) -> defaultdict[str, bytes]:
+    """By name, a digest of each certificate that we show, as it is now: blocking. Raises CertificateError."""
+    return defaultdict(bytes, {name: one.digest() for name, one in certified.items()})
 
 
 def _stamp(file: str) -> tuple[int, ...] | None:

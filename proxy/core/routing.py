@@ -87,6 +87,7 @@ class Route:
     name: str
     origins: tuple[Origin, ...]
     injector: Injector
+    certificate: bytes = b""  # a digest of the one that we show in TLS; b"" = none
     prefix: str = ""  # "" = every path; else "/segment", no trailing slash
     host: str | None = None  # lower-case, without port
     allow: tuple[Match, ...] | None = None  # what the credential is for; None = everything

@@ -16,7 +16,14 @@ from tests.auth.test_sigv4 import S3 as ORIGIN
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An environment with no credential but what a test puts there, and no instance to ask."""
-    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "DEFAULT_PROFILE"):
+    for name in (
+        "ACCESS_KEY_ID",
+        "SECRET_ACCESS_KEY",
+        "SESSION_TOKEN",
+        "PROFILE",
+        "DEFAULT_PROFILE",
+        "ROLE_ARN",
+    ):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -49,6 +56,27 @@ async def test_a_profile_s(alone: Path) -> None:
     assert (await source.current()).access_key_id == "AKIDWORK"
     assert source.describe() == "AWS profile work"
     assert source.client() != Chain("", Hands(), lambda: 0.0).client()
+
+
+def test_those_of_another_machine_are_not_taken_for_the_same(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(profile: str = "") -> tuple[str, ...]:
+        return Chain(profile, Hands(), lambda: 0.0).client()
+
+    here, named = found(), found("work")
+    keys(monkeypatch, "AKIDENV")
+    by_key = found()
+    assert found("work") == named, "the environment's are not a profile's"
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    assert found() == by_key
+    assert found("work") != named
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert len({found(), here, by_key}) == 3
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/one")
+    one = found()
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::2:role/two")
+    assert found() != one
 
 
 async def test_a_process_s_which_expire(alone: Path) -> None:

@@ -86,7 +86,8 @@ async def test_a_file_that_is_no_account_is_told_without_its_content(text: str, 
 
 def test_what_tells_clients_apart() -> None:
     statements = [Statement(), Statement(subject="u"), Statement(audience="a"), Statement(scope="s")]
+    statements += [Statement(claims={"tenant": tenant}) for tenant in ("one", "two")]
     found = {JwtBearer(own(), one, fetch=Provider(token()), clock=Hands()).client() for one in statements}
-    assert len(found) == 4
-    assert (TOKEN_URL, "me", "", "", "") in found
+    assert len(found) == 6
+    assert (TOKEN_URL, "me", "", "", "", "{}") in found
     assert PEM[40:80] not in repr(own().signer())

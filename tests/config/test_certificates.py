@@ -12,6 +12,7 @@ from proxy.config.certificates import (
     certified_upstream_side,
     for_callers,
     for_upstream,
+    shown,
 )
 from proxy.config.routes import UpstreamTLS
 from proxy.config.settings import ServerTLS
@@ -149,3 +150,22 @@ def test_what_an_upstream_is_shown_and_whom_we_trust_is_renewed(tmp_path: Path) 
     certified.renew()
     assert certified.file == said.cert
     assert meet(server(new), certified.context)[1] == second
+
+
+def test_what_is_shown_is_told_by_what_is_in_the_file(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issue(authority, tmp_path, "cert", "key")
+    said = {part: str(tmp_path / f"{part}.pem") for part in ("cert", "key", "ca")}
+    certified = {
+        "shown": certified_upstream_side(UpstreamTLS(**said)),
+        "trusting": certified_upstream_side(UpstreamTLS(ca=said["ca"])),
+    }
+    before = shown(certified)
+    assert before == shown(certified)
+    assert (before["trusting"], len(before["shown"])) == (b"", 32)
+    issue(authority, tmp_path, "cert", "key")
+    assert shown(certified)["shown"] != before["shown"]
+    (tmp_path / "cert.pem").unlink()
+    with pytest.raises(CertificateError, match=r"cert\.pem"):
+        shown(certified)

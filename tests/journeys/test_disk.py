@@ -73,6 +73,20 @@ def test_two_programs_share_it_and_their_purges(start, origin):
     assert [(row["target"], row["tags"]) for row in listed] == [("/shared", ["red"])]
 
 
+def test_programs_for_different_tenants_do_not_get_each_others_answers(leeward, origin, tmp_path):
+    def start(shop):
+        upstream = {"base_url": origin.url, "headers": {"set": {"X-Shop": shop}}}
+        store = {"store": f"disk://{tmp_path / 'cache'}"}
+        return leeward({"cache": store, "upstreams": {"api": upstream}}, fresh=True)
+
+    one, same, other = start("one"), start("one"), start("two")
+    for shop, proxy in (("one", one), ("two", other)):
+        origin.on("/orders").reply(200, shop.encode(), [FRESH])
+        assert proxy.get("/api/orders").body == shop.encode()
+    assert is_hit(same.get("/api/orders"))
+    assert origin.count("/orders") == 2
+
+
 def test_what_one_changes_the_other_does_not_serve(start, origin):
     one, two = start(), start()
     origin.on("/changed").reply(200, b"old", [FRESH])

@@ -1,9 +1,10 @@
 """Under which key may an answer be kept, and is there one at all?
 
-The law: two requests share a key only where route, upstream, credential, the caller's own identity,
-every field that could change the answer unseen, method and target are byte for byte the same. Parts are
-length-prefixed and hashed with a key of this installation, so nothing can be shifted from one part into
-the next and no secret can be read or guessed back. Nothing is normalised. What cannot be keyed
+The law: two requests share a key only where route, upstream, scope, credential, our certificate, the
+fields that the configuration sets, the caller's own identity, every field that could change the answer
+unseen, method and target are byte for byte the same: who shares the store may be configured otherwise.
+Parts are length-prefixed and hashed with a key of this installation, so nothing can be shifted from one
+part into the next and no secret can be read or guessed back. Nothing is normalised. What cannot be keyed
 safely is not cached.
 """
 
@@ -100,8 +101,9 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
         sent = read
     target = keyed_target(request.target, policy.key.ignore_query)
     parts = [
-        *(b"key", route.name.encode(), _urls(route.origins)),
-        route.injector.identity().encode(),
+        *(b"key", route.name.encode(), _urls(route.origins), policy.scope.value.encode()),
+        *(route.injector.identity().encode(), route.certificate),
+        *_fields(route.set_headers, route.default_headers),
         b"GET" if safe else method.encode("utf-8", "surrogatepass"),
         target.encode("utf-8", "surrogatepass"),
         sent,
@@ -169,6 +171,13 @@ def keyed_target(target: str, ignored: tuple[str, ...]) -> str:
 @lru_cache(maxsize=1024)
 def _urls(origins: tuple[Origin, ...]) -> bytes:
     return b" ".join(origin.url.encode() for origin in origins)
+
+
+@lru_cache(maxsize=1024)
+def _fields(*groups: tuple[tuple[str, str], ...]) -> tuple[bytes, ...]:
+    """What the configuration puts on every request, as one part for each group."""
+    texts = [[text.encode("utf-8", "surrogatepass") for pair in group for text in pair] for group in groups]
+    return tuple(b"".join(b"%d:%b" % (len(text), text) for text in group) for group in texts)
 
 
 def telling(name: str) -> bool:

@@ -80,10 +80,23 @@ def test_targets_are_byte_exact(changed: Request) -> None:
         route(identity="other"),
         route(path="/v2"),
         dataclasses.replace(route(), origins=(Origin(scheme="http", host="api.example", port=80),)),
+        route(SHARED),
+        route(certificate=b"digest"),
+        route(set_headers=(("X-Shop", "one"),)),
+        route(default_headers=(("X-Shop", "one"),)),
     ],
 )
 def test_another_route_credential_or_upstream_has_another_key(changed: Route) -> None:
     assert key(request(), changed) != key(request())
+
+
+def test_what_is_configured_tells_programs_on_one_store_apart() -> None:
+    shops = [(("X-Shop", "one"),), (("X-Shop", "two"),), (("X-Sho", "pone"),), (("X-Shop", "one"), ("X", ""))]
+    routes = [route(set_headers=shop) for shop in shops] + [route(default_headers=shop) for shop in shops]
+    routes += [route(certificate=digest_) for digest_ in (b"one", b"two")]
+    found = [key(request(), on) for on in routes]
+    assert len(set(found)) == len(found)
+    assert len({one.place for one in found}) == 1
 
 
 def test_a_part_cannot_be_shifted_into_the_next() -> None:
