@@ -15,11 +15,11 @@ from proxy.core.caching import events, ranges, status, validation, variation
 from proxy.core.caching.admission import Admit, Moment, Skip, admit
 from proxy.core.caching.entry import Entry, storable_fields
 from proxy.core.caching.key import Key
-from proxy.core.caching.outage import spares, stand_in
+from proxy.core.caching.outage import instead, spares
 from proxy.core.caching.reuse import Miss, Revalidate, with_content
 from proxy.core.caching.serving import annotate, serve
 from proxy.core.exchange import Exchange, Verdict
-from proxy.core.failure import APIError, InternalError, of_status
+from proxy.core.failure import APIError, InternalError
 from proxy.core.forwarding import hops
 from proxy.core.message import Body, Headers, Request, Response, lower_name
 from proxy.core.ports import Clock, Store, Turns
@@ -145,12 +145,12 @@ class Fetching:
         else:
             # What others share is not asked for under one caller's conditions.
             response = await call.send(_unconditional(request) if flight.shared else request)
-        stale = stand_in(request, decision.stored, self._clock.now(), failed=response.status)
-        failure = of_status(response.status)
-        if stale is not None and failure is not None:
+        now, wall = self._clock.now(), self._clock.wall()
+        failure = instead(request, decision.stored, response, call.exchange, now=now, wall=wall)
+        if failure is not None:
             # The cache's loop answers failures; there is one way for all of them.
             response.body.close()
-            raise failure(status=response.status, sent=True)
+            raise failure
         if request.method == "HEAD" and response.status == ranges.OK and decision.stored is not None:
             try:
                 await self._told(call, flight, decision.stored, response, self._moment(call.exchange, began))

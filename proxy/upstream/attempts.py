@@ -374,7 +374,8 @@ class _Trial(RetryOptionsBase):
             fault=ended.fault if isinstance(ended, Response) else None,
         )
         if isinstance(decision, Again):
-            refusal = self._refusal(self._deadline - now)
+            # Who has something stored does not wait for the upstream's leave.
+            refusal = self._refusal(self._deadline - now if self.exchange.patient else 0.0)
             if refusal is not None:
                 decision = self._decision = Stop(reason=refusal)
         attempt.reason = decision.reason

@@ -3,7 +3,8 @@
 The law: never against the origin's `no-cache`, `must-revalidate` and their kin, nor the caller's wish
 for a validated answer. Where the origin or the operator said how long after its end an answer may stand
 in, that counts, for an origin that is gone and for one that answers 500, 502, 503 or 504. Where nobody
-said anything, only an origin that is gone is stood in for, and for an hour at most.
+said anything, only an origin that is gone is stood in for, and for an hour at most. One that wants no
+calls for now counts as gone, for whom its 429 meets as for those whom it holds off.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from proxy.core.caching import directives as directive
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.reuse import Stale
+from proxy.core.exchange import Exchange
 from proxy.core.failure import (
     APIError,
     CircuitOpenError,
@@ -22,17 +24,20 @@ from proxy.core.failure import (
     UnavailableError,
     UpstreamProtocolError,
     UpstreamTimeoutError,
+    of_status,
 )
-from proxy.core.message import Request
+from proxy.core.message import Request, Response
 from proxy.core.reason import Reason
+from proxy.core.resilience.wait import told
 
 UNSAID_MOST = 3600.0  # seconds
 _FAILING = frozenset({500, 502, 503, 504})
 # No answer could be had at all; whether the request was sent makes no difference to a stored answer.
 _GONE = (CircuitOpenError, ConnectError, DeadlineExceededError, UpstreamProtocolError, UpstreamTimeoutError)
-# It was not asked, for it wants no calls for now or has enough of them: our own verdicts, never answers.
+# It wants no calls for now or has enough of them.
 _SPARED = (RateLimitError, OverloadedError)
 _FAILED = (ServerError, UnavailableError)
+_TOO_MANY = 429
 _VALIDATED = frozenset({"no-cache", "max-age", "min-fresh"})
 
 
@@ -42,6 +47,26 @@ _HELD_OFF = RateLimitError()
 def spares(request: Request, entry: Entry | None, now: float) -> bool:
     """Whether `entry` may be served where an upstream wants no calls, so that waiting is not worth it."""
     return stand_in(request, entry, now, failed=_HELD_OFF) is not None
+
+
+def instead(
+    request: Request, entry: Entry | None, answer: Response, exchange: Exchange, *, now: float, wall: float
+) -> APIError | None:
+    """The failure that this answer is, where `entry` may be served instead; None where it may not."""
+    held_off = _holds_off(answer, exchange, wall)
+    failure = RateLimitError if held_off else of_status(answer.status)
+    stale = stand_in(request, entry, now, failed=_HELD_OFF if held_off else answer.status)
+    return None if stale is None or failure is None else failure(status=answer.status, sent=True)
+
+
+def _holds_off(answer: Response, exchange: Exchange, wall: float) -> bool:
+    """Whether it says from when on it may be asked again, or others were told so meanwhile."""
+    if exchange.attempts and exchange.attempts[-1].reason is Reason.HOLD_OFF:
+        return True
+    fault = answer.fault
+    if (answer.status if fault is None else fault.meant) != _TOO_MANY:
+        return False
+    return bool(told(answer.headers, wall, limited=True) or (fault is not None and fault.wait))
 
 
 def stand_in(request: Request, entry: Entry | None, now: float, *, failed: APIError | int) -> Stale | None:
