@@ -24,7 +24,7 @@ class Bearer:
 
     def __init__(self, token: Secret | Keys, salt: bytes) -> None:
         self._keys = token if isinstance(token, Keys) else Keys((token,))
-        self._veil = Veil("bearer", salt)
+        self._veil = Veil("bearer", salt, present=len(self._keys))
 
     def __repr__(self) -> str:
         return f"Bearer({self.describe()})"

@@ -52,7 +52,7 @@ class Header:
         self._name = name
         self._prefix = prefix
         self._keys = value if isinstance(value, Keys) else Keys((value,))
-        self._veil = Veil("header", salt)
+        self._veil = Veil("header", salt, present=2 * len(self._keys))
         # The caller's Authorization goes too: one request, one credential.
         self.replaced = AUTHORIZATION | {plain}
 

@@ -61,6 +61,9 @@ class Keys:
     def __repr__(self) -> str:
         return f"Keys({self.describe()})"
 
+    def __len__(self) -> int:
+        return len(self._secrets)
+
     def describe(self) -> str:
         places = ", ".join(secret.describe() for secret in self._secrets)
         return places if len(self._secrets) == 1 else f"{places} in turn"

@@ -30,7 +30,7 @@ class Query:
             raise ValueError("the name of the query parameter is empty or not printable")
         self._name = name
         self._keys = value if isinstance(value, Keys) else Keys((value,))
-        self._veil = Veil("query", salt)
+        self._veil = Veil("query", salt, present=len(self._keys))
 
     def __repr__(self) -> str:
         return f"Query({self.describe()})"

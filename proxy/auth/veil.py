@@ -19,22 +19,24 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 SHORTEST = 4  # characters
 _SHORTEST_PIECE = 8  # of base64 text: shorter ones occur by chance
-_REMEMBERED = 8  # values: a rotated one may still stand in answers under way
+_REMEMBERED = 8  # values beside the present ones: a rotated one may still stand in answers under way
 _SALT_BYTES = range(16, 65)
 
 
 class Veil:
     """What one credential's values are, for masking and telling apart only.
 
-    `salt` (16 to 64 bytes) keys the digest, so that a guess cannot be tried without it.
+    `salt` (16 to 64 bytes) keys the digest, so that a guess cannot be tried without it. `present` is how
+    many values are in use at once: none of them may be forgotten for another.
     """
 
-    __slots__ = ("_forms", "_hidden", "_identity", "_latest", "_salt", "_scheme")
+    __slots__ = ("_forms", "_hidden", "_identity", "_latest", "_most", "_salt", "_scheme")
 
-    def __init__(self, scheme: str, salt: bytes) -> None:
+    def __init__(self, scheme: str, salt: bytes, *, present: int = 1) -> None:
         if len(salt) not in _SALT_BYTES:
             raise ValueError("a salt has 16 to 64 bytes")
         self._scheme = scheme
+        self._most = present + _REMEMBERED
         self._salt = salt
         self._latest: tuple[str, ...] = ()
         self._identity = ""
@@ -60,10 +62,14 @@ class Veil:
         return self._identity
 
     def hide(self, value: str) -> None:
-        """From now on `mask` replaces this value; the few before it stay hidden too."""
-        if value in self._hidden or len(value) < SHORTEST:
+        """From now on `mask` replaces this value; the few that were hidden last before it stay hidden too."""
+        if len(value) < SHORTEST:
             return
-        while len(self._hidden) >= _REMEMBERED:
+        known = self._hidden.pop(value, None)
+        if known is not None:
+            self._hidden[value] = known  # now the last
+            return
+        while len(self._hidden) >= self._most:
             del self._hidden[next(iter(self._hidden))]
         self._hidden[value] = spellings(value)
         # The longest first, so that no part of one form is masked before the whole of another.

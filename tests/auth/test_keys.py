@@ -126,6 +126,21 @@ async def test_every_scheme_with_keys_has_another_after_a_refusal(scheme) -> Non
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_of_many_keys_none_is_ever_shown(scheme) -> None:
+    values = [f"value-number-{number:02d}" for number in range(30)]
+    injector: Injector = scheme(Keys(list(map(Planted, values)), Hands()))
+    for _ in range(3):
+        assert "number" not in injector.mask(" ".join(values))
+
+
+def test_of_many_keys_in_two_words_neither_they_nor_their_last_words_are_shown() -> None:
+    values = [f"Token number-{number:02d}" for number in range(30)]
+    injector = Header("X-Key", Keys(list(map(Planted, values)), Hands()), SALT)
+    for shown in (values, [value.removeprefix("Token ") for value in values]):
+        assert "number" not in injector.mask(" ".join(shown))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 async def test_every_scheme_tries_the_former_value_once(scheme) -> None:
     injector = scheme(Keys([Planted("new-value", before="old-value")], Hands()))
     first = await injector.inject(request(), ORIGIN)

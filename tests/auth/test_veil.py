@@ -88,6 +88,14 @@ def test_a_rotated_value_stays_hidden_for_a_while() -> None:
     assert kept.mask("later-value-19") == MASK
 
 
+def test_what_is_hidden_again_and_again_is_never_forgotten_for_what_comes_and_goes() -> None:
+    kept = veil()
+    for number in range(30):
+        kept.hide("the-lasting-one")
+        kept.hide(f"passing-value-{number}")
+        assert kept.mask("the-lasting-one") == MASK
+
+
 def test_equal_values_have_one_identity_and_others_another() -> None:
     one, two = Veil("bearer", SALT), Veil("bearer", SALT)
     assert one.identity("abcd") == two.identity("abcd")
