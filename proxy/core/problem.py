@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -208,7 +209,8 @@ def message(original: Any) -> str | None:
     """The upstream's own words, from the shapes that APIs commonly use; None where there are none."""
     match original:
         case str() as text:
-            return _words(text)
+            title = _TITLE.search(text) if text.lstrip().startswith("<") else None
+            return (title and _words(title[1])) or _words(text)
         case list() as several:
             return message(several[0]) if several else None
         case Mapping() as members:
@@ -217,6 +219,8 @@ def message(original: Any) -> str | None:
             return None
 
 
+# Of a page, as servers and gateways send it, the title says it. Bounded, so that its search is linear.
+_TITLE = re.compile(r"<title[^<>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _SAYS_IT = ("error", "message", "Message", "detail", "error_description", "title", "msg")
 _LISTS_IT = ("errors", "errorMessages")
 

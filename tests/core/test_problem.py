@@ -63,6 +63,10 @@ def test_the_upstream_s_words_are_found(shape, words):
 def test_text_is_shown_as_text():
     failure, original = told(502, b"<html>Bad\n Gateway</html>")
     assert failure.detail == "<html>Bad Gateway</html>"
+    page = b"<!DOCTYPE html>\n<HTML><Title>\n 502 Bad\n Gateway</title><body><p>nginx</p></body></HTML>"
+    assert told(502, page)[0].detail == "502 Bad Gateway"
+    assert told(502, b"<html><title> </title>no</html>")[0].detail == "<html><title> </title>no</html>"
+    assert told(502, b"a <title>b</title>")[0].detail == "a <title>b</title>"
     assert original == "<html>Bad\n Gateway</html>"
 
 
