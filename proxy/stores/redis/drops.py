@@ -1,7 +1,8 @@
 """How does what was purged or changed go, all of it and for everybody?
 
 The law: it is written into the log before anything is looked for, and told when it is done. What cannot be
-carried out, because Redis cannot be reached or is full, is remembered and carried out as soon as it can. Once
+carried out, because Redis cannot be reached or is full, is remembered and carried out as soon as it can, and
+so is what Redis has forgotten with a failover or a restart; until then nothing there is used (`behind`). Once
 Redis has evicted anything, its indexes are not trusted: then every name is looked at.
 """
 
@@ -26,6 +27,10 @@ _MOST_REMEMBERED = 1000  # drops while Redis cannot be reached; beyond, everythi
 Ask = Callable[..., Awaitable[list[Any]]]
 
 
+class _UntoldError(LostError):
+    """It was carried out, and the others could not be told."""
+
+
 class Drops:
     """`evicting`: whether Redis is known to have evicted anything."""
 
@@ -35,7 +40,13 @@ class Drops:
         self._log = log
         self._names = names
         self._missed: list[Drop | Key] = []
+        self._undone = False
         self.evicting = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether something may still be there that was dropped here."""
+        return self._undone or bool(self._log.lost)
 
     async def drop(self, what: Drop | Key) -> int:
         """How many entries went; what could not be done yet is remembered."""
@@ -45,11 +56,15 @@ class Drops:
         """What is remembered, also on a link that is not up yet. Raises LostError."""
         gone = 0
         ask = self._link.ask if self._link.up else self._link.directly
+        self._undone = self.behind
+        self._remember(*self._log.lost)
+        self._log.lost = []
         while self._missed:
             left = len(self._missed)
             gone += await self._drop(self._missed.pop(0), ask)
             if len(self._missed) >= left:
                 raise LostError("it broke off again")
+        self._undone = False
         return gone
 
     async def _drop(self, what: Drop | Key, ask: Ask) -> int:
@@ -57,11 +72,15 @@ class Drops:
         try:
             async for several in self._carried_out(what, ask):
                 gone += several
-        except LostError:
-            self._missed.append(what)
-            if len(self._missed) > _MOST_REMEMBERED:
-                self._missed = [Drop(at=self._log.instant().wall, what=Purge())]
+        except LostError as lost:
+            self._undone = self._undone or not isinstance(lost, _UntoldError)
+            self._remember(what)
         return gone
+
+    def _remember(self, *several: Drop | Key) -> None:
+        self._missed += several
+        if len(self._missed) > _MOST_REMEMBERED:
+            self._missed = [Drop(at=self._log.instant().wall, what=Purge())]
 
     async def _carried_out(self, what: Drop | Key, ask: Ask) -> AsyncIterator[int]:
         """In pieces; how many entries went in each. Raises LostError."""
@@ -76,7 +95,7 @@ class Drops:
         written += await ask([log.told(place=what.place)])
         if any(isinstance(reply, Exception) for reply in written):
             # A Redis that is full took no word of it, so others do not know: once more, when there is room.
-            raise LostError("it is full")
+            raise _UntoldError("it is full")
 
     async def _searched(self, what: Drop, ask: Ask) -> AsyncIterator[int]:
         """What is there of it goes. Raises LostError."""

@@ -15,6 +15,7 @@ import json
 from array import array
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import field
 from math import inf
 from secrets import token_hex
 from typing import Any
@@ -47,6 +48,7 @@ class Drop:
     at: float
     place: bytes | None = None
     what: Purge | None = None
+    id: str = field(default="", compare=False)
 
     def means(self, key: Key, entry: Entry) -> bool:
         if self.what is None:
@@ -71,6 +73,7 @@ class Log:
         self._drops_at = self._news_at = ""
         self._floor = -inf  # of what was dropped before, nothing is known
         self._recent: deque[Drop] = deque()
+        self.lost: list[Drop] = []  # was in the log once, and has to be carried out again
         self._keys = array("Q", bytes(8 * _SLOTS))
         self._places = array("Q", bytes(8 * _SLOTS))
         self._everything = 0
@@ -173,6 +176,7 @@ class Log:
             return
         if await self._torn(names.drops, self._drops_at) or await self._torn(names.news, self._news_at):
             # What was missed is not there any more: everything may have changed.
+            await self._look_for_lost()
             self._everything += 1
             self._floor = self.instant().wall
             self._drops_at = self._news_at = ""
@@ -202,6 +206,13 @@ class Log:
             return int(length) >= _AT_ONCE
         return not here or _id(newest[0][0]) == _START
 
+    async def _look_for_lost(self) -> None:
+        """A replica that lagged, or an older copy of the data, knows less than was known here."""
+        (rows,) = await self._link.directly([("XREVRANGE", self._names.drops, "+", "-", "COUNT", 1)])
+        newest = _order(_id(rows[0][0]) if rows else _START)
+        lost = {(drop.place, drop.what): drop for drop in self._recent if _order(drop.id) > newest}
+        self.lost += lost.values()
+
     async def _follow(self) -> None:
         while not self._closed:
             if not self._link.up:
@@ -222,6 +233,9 @@ class Log:
         streams = (names.drops, names.news, self._drops_at, self._news_at)
         asked: Command = ("XREAD", "COUNT", _AT_ONCE, "BLOCK", _BLOCK, "STREAMS", *streams)
         (reply,) = await self._follower.run([asked])
+        read = [(stream, at) for stream, at in zip(streams[:2], streams[2:], strict=True) if at != _START]
+        if not all(await self._follower.run([("XRANGE", stream, at, at) for stream, at in read])):
+            raise LostError("its log was cut short")
         for stream, rows in reply or ():
             if stream.decode() == names.drops:
                 self._dropped(rows)
@@ -256,11 +270,18 @@ class Log:
 def _read(id_: Any, fields: dict[bytes, bytes]) -> Drop:
     at = max(float(fields[b"a"]), int(id_.partition(b"-")[0]) / 1000)
     said = fields.get(b"w")
-    return Drop(at=at, place=fields.get(b"p"), what=None if said is None else Purge(**json.loads(said)))
+    return Drop(
+        at=at, place=fields.get(b"p"), what=None if said is None else Purge(**json.loads(said)), id=_id(id_)
+    )
 
 
 def _id(id_: bytes) -> str:
     return id_.decode("ascii")
+
+
+def _order(id_: str) -> tuple[int, int]:
+    moment, _, number = id_.partition("-")
+    return int(moment), int(number)
 
 
 def _after(id_: str) -> str:

@@ -112,7 +112,7 @@ class RedisStore:
         await self.link.close()
 
     def mark(self, key: Key) -> object | None:
-        return self.log.mark(key)
+        return None if self.drops.behind else self.log.mark(key)
 
     def used(self, key: Key) -> None:
         self._uses[member(key)] += 1
@@ -122,6 +122,8 @@ class RedisStore:
         return self._usage
 
     async def load(self, key: Key) -> Sequence[Entry]:
+        if self.drops.behind:
+            return ()
         name = member(key)
         try:
             fields, indexed = await self.link.ask(
@@ -198,7 +200,12 @@ class RedisStore:
         return self._gone(await self.drops.drop(Drop(at=self.log.instant().wall, place=place)), "invalidated")
 
     async def purge(self, what: Purge) -> int:
-        return self._gone(await self.drops.drop(Drop(at=self.log.instant().wall, what=what)), "purged")
+        meant, trusted = Drop(at=self.log.instant().wall, what=what), not self.drops.evicting
+        gone = await self.drops.drop(meant)
+        with suppress(LostError):
+            if trusted and await self._evicting():
+                gone += await self.drops.drop(meant)  # the indexes that it went by were not whole
+        return self._gone(gone, "purged")
 
     async def _drop_one(self, key: Key, entry: Entry, order: int) -> None:
         """The variant that this is, where it came in this order; 0 = whenever it came."""
@@ -282,24 +289,31 @@ class RedisStore:
         """The salt, what is kept, and whether anything was evicted. Raises LostError."""
         names, ask = self._names, self.link.directly
         mine = self.salt or token_bytes(_SALT)
-        _, salt, evicted, upstreams = await ask(
+        _, salt, upstreams = await ask(
             [("SET", names.salt, mine, "NX")],
-            [("GET", names.salt), ("EXISTS", names.evicted), ("ZRANGE", names.upstreams, 0, -1)],
+            [("GET", names.salt), ("ZRANGE", names.upstreams, 0, -1)],
         )
         if not isinstance(salt, bytes):
             raise LostError("it takes no writes")
         if self.salt is not None and salt != self.salt:
             raise LostError("its salt is another one now: restart to use it")
         self.salt = salt
-        told = [*await self._client.told("memory"), *await self._client.told("stats")]
-        if not evicted and any(int(one.get("evicted_keys", 0)) for one in told):
-            await ask([("SET", names.evicted, b"1")])
-            evicted = 1
-        self.drops.evicting = bool(evicted)
+        await self._evicting()
+        told = await self._client.told("memory")
         counts = (
             await ask([("ZCARD", names.upstream(one.decode())) for one in upstreams]) if upstreams else []
         )
         self._usage = sum(counts), sum(int(one.get("used_memory", 0)) for one in told)
+
+    async def _evicting(self) -> bool:
+        """Whether Redis has evicted anything so far. Raises LostError."""
+        (evicted,) = await self.link.directly([("EXISTS", self._names.evicted)])
+        told = await self._client.told("stats")
+        if not evicted and any(int(one.get("evicted_keys", 0)) for one in told):
+            await self.link.directly([("SET", self._names.evicted, b"1")])
+            evicted = 1
+        self.drops.evicting = bool(evicted)
+        return self.drops.evicting
 
     async def _replay(self) -> None:
         self._gone(await self.drops.replay(), "purged")

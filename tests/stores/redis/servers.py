@@ -255,6 +255,13 @@ class Relay:
     def mend(self) -> None:
         self._cut.clear()
 
+    def turn(self, port: int) -> None:
+        """Leads to another server; connections break."""
+        self._to = port
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def stop(self) -> None:
         self._ended.set()
         for one in (self._listener, *self._sockets):

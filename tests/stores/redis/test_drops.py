@@ -60,6 +60,77 @@ async def test_evictions_are_noticed_and_not_forgotten(folder, opened: Open) -> 
         server.stop()
 
 
+async def test_an_eviction_of_this_moment_hides_nothing_from_a_purge(folder, opened: Open) -> None:
+    server = RedisServer(folder, maxmemory="6mb", maxmemory_policy="allkeys-random")
+    try:
+        store = (await opened(at(server))).store
+        red, wheres = (
+            replace(KEPT, body=b"b" * 6000, tags=("red",)),
+            [key(f"/{count}") for count in range(900)],
+        )
+        for where in wheres:
+            await store.keep(where, red)
+        server.ask("CONFIG", "SET", "maxmemory", 0)
+        # As an eviction may have it: the rest is hard to hit by chance.
+        server.ask("DEL", store._names.tag("red"))
+        assert not store.drops.evicting
+        left = [where for where in wheres if await store.load(where)]
+        assert left
+        assert await store.purge(Purge(tag="red")) >= len(left)
+        assert [where for where in wheres if await store.load(where)] == []
+    finally:
+        server.stop()
+
+
+async def test_what_could_not_be_dropped_is_not_served_meanwhile(server: RedisServer, opened: Open) -> None:
+    """One call that was cut off does not make the link count as lost."""
+    relay = Relay(server.port)
+    try:
+        other = (await opened(at(server))).store
+        cut = (await opened(at(relay), timeout=0.5)).store
+        for target in ("/purged", "/stays"):
+            await other.keep(key(target), KEPT)
+        await until(lambda: cut.mark(key("/stays")) is not None)
+        relay.cut()
+        assert await cut.purge(Purge(path="/purged")) == 0
+        relay.mend()
+        assert cut.link.up
+        assert cut.mark(key("/purged")) is None
+        assert await cut.load(key("/purged")) == ()
+        await until(lambda: not cut.drops.behind)
+        assert await targets(other) == ["/stays"]
+        assert await cut.load(key("/stays"))
+    finally:
+        relay.stop()
+
+
+async def test_what_a_lagging_replica_brings_back_goes_again(folder, opened: Open) -> None:
+    primary = RedisServer(folder)
+    replica = RedisServer(folder, replicaof=f"127.0.0.1 {primary.port}")
+    relay = Relay(primary.port)
+    try:
+        stores = [(await opened(at(relay))).store for _ in range(2)]
+        one, two = stores
+        for target in ("/purged", "/changed", "/stays"):
+            await one.keep(key(target), KEPT)
+        await one.drop_place(key("/other").place)
+        await until(lambda: replica.ask("XLEN", one._names.news) == primary.ask("XLEN", one._names.news) > 0)
+        replica.ask("REPLICAOF", "NO", "ONE")  # from now on it hears of nothing
+        assert await one.purge(Purge(path="/purged")) == 1
+        assert await one.drop_place(key("/changed").place) == 1
+        await until(lambda: len(two.log._recent) == 3)
+        primary.kill()
+        relay.turn(replica.port)
+        await until(lambda: replica.ask("HLEN", one._names.shelf(key("/purged"))) == 0)
+        await until(lambda: not any(store.drops.behind or not store.link.up for store in stores))
+        assert [await two.load(key(target)) for target in ("/purged", "/changed")] == [(), ()]
+        assert await two.load(key("/stays"))
+    finally:
+        relay.stop()
+        replica.stop()
+        primary.stop()
+
+
 async def test_what_is_not_in_its_places_index_is_not_read(server: RedisServer, opened: Open) -> None:
     store = (await opened(at(server))).store
     await store.keep(key(), KEPT)

@@ -124,6 +124,21 @@ async def test_a_log_that_was_cut_short_counts_as_a_change_of_everything(
     assert not one.log.forbids(key(), RED, MonotonicClock().now() + 1)
 
 
+async def test_a_log_that_is_cut_short_while_it_is_followed_does_too(
+    server: RedisServer, opened: Open
+) -> None:
+    (one,) = await pair(opened, server)
+    await one.drop_place(key("/other").place)
+    await until(lambda: one.log._news_at != "0-0")
+    mark, seen = one.mark(key()), one.log.seen(key().place)
+    with server.client() as client, client.pipeline(transaction=True) as pipe:
+        pipe.delete(one._names.news)
+        pipe.xadd(one._names.news, {"o": "another", "k": b"of-another-key"})
+        pipe.execute()
+    await until(lambda: one.log.seen(key().place) != seen)
+    await until(lambda: one.mark(key()) not in (mark, None))
+
+
 async def test_what_is_dropped_while_it_is_being_kept_does_not_stay(
     server: RedisServer, opened: Open
 ) -> None:
