@@ -132,8 +132,9 @@ class OAuth2:
         async with AsyncExitStack() as stack:
             if self._shelf is not None:
                 await stack.enter_async_context(self._shelf.locked())
-                found = await self._shelf.read(name)
-                if found is not None:
+                found, ours = await self._shelf.read(name), self._rotated.get(name)
+                # A file that could not be written holds a token that was given away already.
+                if found is not None and (ours is None or found.turn >= ours.turn):
                     self._rotated[name] = found
                     fresh = self._of_another(found, last)
                     if fresh is not None:
@@ -157,12 +158,14 @@ class OAuth2:
         return Obtained(value=kept.token, lifetime=left)
 
     async def _keep(self, granted: Granted, name: str, refresh: str) -> None:
+        before = self._rotated.get(name)
         kept = self._rotated[name] = Kept(
             origin=name,
             refresh=granted.refresh or refresh,
             token=granted.token,
             obtained=self._clock.wall(),
             lifetime=granted.lifetime,
+            turn=1 if before is None else before.turn + 1,
         )
         if self._shelf is not None:
             await self._shelf.write(kept)

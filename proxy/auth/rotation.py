@@ -30,7 +30,7 @@ _LOOK = 0.05  # seconds between two tries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is kept. `origin` marks the configured token that all this descends from.
+    """What is kept. `origin` marks the configured token that all this descends from, `turn` counts since then.
 
     `obtained` is a wall-clock second, `lifetime` in seconds.
     """
@@ -40,6 +40,7 @@ class Kept:
     token: str = ""
     obtained: float = 0.0
     lifetime: float | None = None
+    turn: int = 0
 
     def __repr__(self) -> str:
         return "Kept()"
@@ -156,4 +157,5 @@ def _kept(said: Mapping[str, Any]) -> Kept:
         token=texts[2],
         obtained=float(said["obtained"]),
         lifetime=None if lifetime is None else float(lifetime),
+        turn=int(said.get("turn", 0)),
     )

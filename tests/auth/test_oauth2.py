@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
+import os
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -158,6 +160,28 @@ async def test_another_worker_s_fresh_token_is_used(tmp_path: Path) -> None:
     got = await made.obtain(None)
     assert (got.value, got.lifetime, ours.asked) == ("tok-1", 3600.0, [])
     assert (await made.obtain("tok-1")).value == "tok-2", "but not the one that is to be replaced"
+
+
+async def test_a_file_that_cannot_be_written_any_more_brings_no_used_token_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(tmp_path / "state")
+    replies = [token(f"tok-{number}", refresh_token=f"refresh-{number}") for number in (2, 3, 4, 5)]
+    provider = Provider(*replies)
+    made = grant(provider, refresh=Planted("refresh-1"), shelf=shelf)
+    await made.obtain(None)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        await made.obtain("tok-2")
+        await made.obtain("tok-3")
+    await made.obtain("tok-4")
+    assert await sent_refresh_tokens(provider) == ["refresh-1", "refresh-2", "refresh-3", "refresh-4"]
+    [state] = [json.loads(path.read_text()) for path in tmp_path.glob("state")]
+    assert (state["refresh"], state["turn"]) == ("refresh-5", 4), "once there is room it is written again"
 
 
 async def test_a_refusal_leaves_what_is_kept(tmp_path: Path) -> None:
