@@ -98,7 +98,11 @@ class GrantedToken:
 
     async def _obtain(self, last: str | None) -> Obtained[str]:
         self._hide()
-        obtained = await self._grant.obtain(last)
+        try:
+            obtained = await self._grant.obtain(last)
+        except CredentialError as failure:
+            # Its words may be the provider's, and those what it was asked with.
+            raise CredentialError(self.mask(failure.detail), retry_after=failure.retry_after) from None
         self._tokens.hide(obtained.value)
         return obtained
 

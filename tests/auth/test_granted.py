@@ -101,3 +101,14 @@ async def test_a_provider_s_failure_is_typed_and_tells_no_secret(provider: Calla
         assert CANARY not in injector.mask(told.value.detail)
         assert told.value.retry_after is not None
     assert len(asked.asked) == 1
+
+
+async def test_a_provider_that_calls_its_error_by_our_secret_tells_nobody() -> None:
+    word = "s3cret-that-could-be-an-error_word"
+    client = oauth2.Client(client_id=Planted("me"), method="client_secret_basic", secret=Planted(word))
+    provider, hands = Provider(reply({"error": word}, ("Retry-After", "7"), status=400)), Hands()
+    grant = oauth2.OAuth2(endpoint(TOKEN_URL), client, oauth2.Wish(), fetch=provider, clock=hands)
+    with pytest.raises(CredentialError, match=r"answered 400 \(\*\*\*\)") as raised:
+        await GrantedToken(grant, SALT, hands, lambda: 0.0).inject(request(), ORIGIN)
+    assert word not in repr(raised.value)
+    assert raised.value.retry_after == 7
