@@ -30,9 +30,9 @@ _LOOK = 0.05  # seconds between two tries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is kept. `origin` marks the configured token that all this descends from, `turn` counts since then.
+    """What is kept. `origin` marks the configured token that all this descends from.
 
-    `obtained` is a wall-clock second, `lifetime` in seconds.
+    `obtained` is a wall-clock second, `lifetime` in seconds; `turn` counts the exchanges since `origin`.
     """
 
     origin: str

@@ -94,6 +94,8 @@ def spellings(value: str) -> frozenset[str]:
         json.dumps(value)[1:-1].replace("/", "\\/"),
         repr(value)[1:-1],
         html.escape(value),
+        value.translate(_BY_GO),
+        value.translate(_BY_DOTNET),
     }
     whole = base64.b64encode(data).decode()
     encoded = {form for form in (whole, whole.rstrip("="), *_inside_base64(data)) if len(form) >= SHORTEST}
@@ -102,6 +104,9 @@ def spellings(value: str) -> frozenset[str]:
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
+# What their JSON spells otherwise than others do.
+_BY_GO = str.maketrans({character: f"\\u{ord(character):04x}" for character in "&<>"})
+_BY_DOTNET = str.maketrans({character: f"\\u{ord(character):04X}" for character in "\"&'+<>`"})
 
 
 def _lower_hex(form: str) -> str:

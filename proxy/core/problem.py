@@ -155,21 +155,24 @@ def upstream_failure(
     `body` is at most MOST_READ bytes as they came; `repeatable` is the upstream's own word.
     """
     text = mask(decoded(body, headers.joined("content-encoding"), MOST_READ).decode("utf-8", "replace"))
-    original = _original(text)
+    original = _masked(_original(text), mask)
     answer = Answer(
         status=fault.status,
         headers=headers,
         document=None if isinstance(original, str) else original,
         text=text,
     )
-    said = first(dialect.request_id, answer)
+    # What stands in fields was not masked yet.
+    said, code, told = (
+        None if found is None else mask(found)
+        for found in (first(places, answer) for places in (dialect.request_id, dialect.code, dialect.message))
+    )
     facts = UpstreamFacts(
         name=name,
         status=fault.status,
-        code=first(dialect.code, answer) or _code(original),
-        request_id=_request_id(headers, original, mask) if said is None else mask(said),
+        code=code or _code(original),
+        request_id=_request_id(headers, original, mask) if said is None else said,
     )
-    told = first(dialect.message, answer)
     detail = (_words(told) if told else None) or message(original) or ""
     if len(detail) > _MOST_DETAIL:
         detail = detail[: _MOST_DETAIL - 1] + "…"
@@ -203,6 +206,18 @@ def _original(text: str) -> Any:
         return whole[:MOST_ORIGINAL].decode("utf-8", "ignore")
     document = parsed(text)
     return text if document is None else document
+
+
+def _masked(original: Any, mask: Callable[[str], str]) -> Any:
+    """Once more where the body was JSON, which may spell any character of a secret by its number."""
+    if original is None or isinstance(original, str):
+        return original
+    plain = json.dumps(original, ensure_ascii=False)
+    masked = mask(plain)
+    if masked == plain:
+        return original
+    document = parsed(masked)
+    return masked if document is None else document
 
 
 def message(original: Any) -> str | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from proxy.auth.endpoint import endpoint
 from proxy.auth.oauth2 import Client, ClientKey, OAuth2, Wish
-from proxy.auth.rotation import Kept, Shelf
+from proxy.auth.rotation import Kept, Shelf, mark
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request
 from tests.auth.planted import CANARY, Hands, Planted
@@ -180,8 +179,9 @@ async def test_a_file_that_cannot_be_written_any_more_brings_no_used_token_back(
         await made.obtain("tok-3")
     await made.obtain("tok-4")
     assert await sent_refresh_tokens(provider) == ["refresh-1", "refresh-2", "refresh-3", "refresh-4"]
-    [state] = [json.loads(path.read_text()) for path in tmp_path.glob("state")]
-    assert (state["refresh"], state["turn"]) == ("refresh-5", 4), "once there is room it is written again"
+    kept = await shelf.read(mark(TOKEN_URL, "refresh-1"))
+    assert kept is not None
+    assert (kept.refresh, kept.turn) == ("refresh-5", 4), "once there is room it is written again"
 
 
 async def test_a_refusal_leaves_what_is_kept(tmp_path: Path) -> None:

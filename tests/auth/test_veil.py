@@ -33,6 +33,7 @@ def veil(*values: str) -> Veil:
         base64.b64encode(CANARY.encode()).decode(),
         base64.b64encode(CANARY.encode()).decode().rstrip("="),
         base64.urlsafe_b64encode(CANARY.encode()).decode(),
+        CANARY.replace("+", "\\u002B"),
     ],
 )
 def test_every_spelling_is_masked(spelled: str) -> None:

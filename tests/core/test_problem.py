@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from proxy.core import failure as f
 from proxy.core import problem
 from proxy.core.classify import classify
-from proxy.core.dialect import PLAIN, heard
+from proxy.core.dialect import PLAIN, Dialect, Place, heard
 from proxy.core.message import Headers
 
 
-def told(status, body=b"", *fields, mask=lambda text: text, wait=None, word=None):
+def told(status, body=b"", *fields, mask=lambda text: text, wait=None, word=None, dialect=PLAIN):
     headers = Headers.of(*fields)
-    fault = classify(PLAIN, heard(status, headers, body), 0.0)
+    fault = classify(dialect, heard(status, headers, body), 0.0)
     if fault is None:
         return None
     return problem.upstream_failure(
@@ -26,6 +26,7 @@ def told(status, body=b"", *fields, mask=lambda text: text, wait=None, word=None
         body=body,
         mask=mask,
         repeatable=word,
+        dialect=dialect,
     )
 
 
@@ -131,6 +132,26 @@ def test_what_the_upstream_echoes_is_masked():
     assert failure.detail == "bad key ***"
     assert "canary" not in json.dumps(original)
     assert failure.upstream.request_id == "***"
+
+
+def test_an_echo_in_the_fields_that_a_dialect_looks_into_is_masked():
+    mask = lambda text: text.replace("canary", "***")  # noqa: E731
+    message, code, identity = ((Place.of(f"header:x-{name}"),) for name in ("message", "code", "id"))
+    dialect = Dialect(message=message, code=code, request_id=identity)
+    fields = [("X-Message", "bad key canary"), ("X-Code", "canary"), ("X-Id", "canary")]
+    failure, _ = told(401, b"", *fields, mask=mask, dialect=dialect)
+    facts = failure.upstream
+    assert (failure.detail, facts.code, facts.request_id) == ("bad key ***", "***", "***")
+
+
+def test_however_json_spells_an_echo_it_is_masked():
+    mask = lambda text: text.replace("can+ary", "***")  # noqa: E731
+    for body in (
+        b'{"error": {"message": "bad can\\u002Bary"}}',
+        b'{"error": {"message": "bad \\u0063an+ary"}}',
+    ):
+        failure, original = told(401, body, mask=mask)
+        assert (failure.detail, original) == ("bad ***", {"error": {"message": "bad ***"}})
 
 
 @pytest.mark.parametrize("before", [65_530, 65_535, 65_536, 60_000])
