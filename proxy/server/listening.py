@@ -71,13 +71,13 @@ def sockets(address: Address, count: int) -> list[list[socket.socket]]:
 
 
 def another(sibling: list[socket.socket]) -> list[socket.socket]:
-    """Sockets for one more worker. Raises OSError."""
+    """Sockets for one more worker, which no connection reaches before that takes calls. Raises OSError."""
     if not SPREADS or sibling[0].family == socket.AF_UNIX:
         return sibling
-    return [_tcp(own.family, own.getsockname(), spread=True) for own in sibling]
+    return [_tcp(own.family, own.getsockname(), spread=True, listening=False) for own in sibling]
 
 
-def _tcp(family: int, place: Any, *, spread: bool) -> socket.socket:
+def _tcp(family: int, place: Any, *, spread: bool, listening: bool = True) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,7 +86,8 @@ def _tcp(family: int, place: Any, *, spread: bool) -> socket.socket:
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         opened.bind(place)
-        opened.listen(BACKLOG)
+        if listening:
+            opened.listen(BACKLOG)
         opened.settimeout(0)
     except BaseException:
         opened.close()

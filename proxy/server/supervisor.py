@@ -122,6 +122,8 @@ class Supervisor:
                 rows.append(another(rows[0]))
             await self._crew.replace(loaded, count, rows)
         except (OSError, StartError) as error:
+            for own in (own for row in rows[len(self._rows) :] for own in row if own not in self._rows[0]):
+                own.close()
             raise RefusedError(str(error)) from error
         self._rows, self._loaded = rows, loaded
         logs.configure(level=loaded.settings.log.level, layout=loaded.settings.log.format)

@@ -85,6 +85,19 @@ def test_a_reload_may_change_the_number_of_workers(crew, origin):
     assert load.failures == []
 
 
+def test_a_reload_to_more_workers_that_is_refused_loses_nothing(crew, origin):
+    proxy = crew(2)
+    written = (proxy.folder / "leeward.yaml").read_text()
+    with Load(proxy, 6, fresh=True) as load:
+        for _ in range(3):
+            change = {"server": {"workers": 6}, "upstreams": {"api": {"tls": {"ca": "/none.pem"}}}}
+            assert reload(proxy, change)[0] == 422
+        (proxy.folder / "leeward.yaml").write_text(written)
+        answered = load.answers
+        until(lambda: load.answers > answered + 50)
+    assert load.failures == []
+
+
 def test_a_reload_that_is_refused_leaves_the_workers_alone(crew, origin):
     proxy = crew(2)
     before = workers(proxy)
