@@ -37,9 +37,8 @@ def divided(settings: Settings, workers: int) -> Settings:
             changed["rate_limit"] = _with(limit, per=limit.per * workers, burst=burst)
         if upstream.concurrency is not None:
             most = upstream.concurrency
-            changed["concurrency"] = _with(
-                most, max=max(1, most.max // workers), max_queue=most.max_queue // workers
-            )
+            queue = most.max_queue and max(1, most.max_queue // workers)
+            changed["concurrency"] = _with(most, max=max(1, most.max // workers), max_queue=queue)
         upstreams[name] = _with(upstream, **changed)
     server = settings.server
     memory, disk = server.max_replay_memory // workers, server.max_replay_disk // workers

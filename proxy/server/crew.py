@@ -22,7 +22,7 @@ from proxy.config.loading import Loaded
 from proxy.core.value import dataclass
 from proxy.server.channel import Channel, GoneError, RefusedError
 from proxy.server.gathering import Asked, Gathering
-from proxy.server.nursery import Nursery
+from proxy.server.nursery import ForkError, Nursery
 
 _LOGGER = logging.getLogger("leeward")
 _READY_WITHIN = 30.0  # seconds
@@ -46,7 +46,7 @@ class Hand:
     channel: Channel
     since: float
     ready: asyncio.Future[str | None]  # what is wrong, or None
-    serving: bool = False
+    gone: bool = False  # it has told its last figures
     sockets: list[int] = field(default_factory=list)
 
 
@@ -143,14 +143,19 @@ class Crew:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _asked(self) -> list[Asked]:
-        return [Asked(hand.pid, hand.channel) for hand in (*self._posts.values(), *self._leaving)]
+        hands = (*self._posts.values(), *self._leaving)
+        return [Asked(hand.pid, hand.channel) for hand in hands if not hand.gone]
 
     async def _start(self, post: int, loaded: Loaded, count: int) -> Hand:
         ours, theirs = socket.socketpair()
         order = json.dumps({**self._order(loaded), "workers": count}).encode()
         listening = [own for row in self._rows for own in row]
-        with theirs:
-            pid = await self._nursery.fork(order, [theirs, *listening])
+        try:
+            with theirs:
+                pid = await self._nursery.fork(order, [theirs, *listening])
+        except ForkError:
+            ours.close()
+            raise StartError("The system makes no further process now.") from None
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[str | None] = loop.create_future()
 
@@ -161,6 +166,7 @@ class Crew:
                 case "figures":
                     self.gathering.ledger.note(pid, told["figures"])
                 case "goodbye":
+                    hand.gone = True
                     self.gathering.ledger.note(pid, told["figures"])
                     self.gathering.departed(pid, told["requests"])
                 case _:

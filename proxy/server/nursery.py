@@ -38,6 +38,10 @@ class NurseryError(Exception):
     """The nursery has ended; nothing is forked any more, and its children are gone."""
 
 
+class ForkError(Exception):
+    """No process can be made just now; those that there are go on."""
+
+
 class Nursery:
     """The supervisor's side of it."""
 
@@ -52,10 +56,15 @@ class Nursery:
         held = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_OURS)
         self.pid = os.fork()
         if not self.pid:
-            self._orders.close()
-            self._reports.close()
-            _tie(parent)
-            _run(orders, reports, bear)
+            try:
+                self._orders.close()
+                self._reports.close()
+                _tie(parent)
+                _run(orders, reports, bear)
+            except BaseException:  # noqa: BLE001 - what is above is the supervisor's, and not to be run here
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(1)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         orders.close()
         reports.close()
@@ -71,7 +80,7 @@ class Nursery:
         loop.add_reader(self._reports, self._heard)
 
     async def fork(self, order: bytes, sockets: Sequence[socket.socket]) -> int:
-        """A new worker's process id. Raises NurseryError."""
+        """A new worker's process id. Raises NurseryError and ForkError."""
         async with self._one:
             try:
                 return await asyncio.to_thread(self._fork, order, [s.fileno() for s in sockets])
@@ -96,6 +105,8 @@ class Nursery:
         socket.send_fds(self._orders, [_LENGTH.pack(len(order))], files)
         self._orders.sendall(order)
         (pid,) = _PID.unpack(_exactly(self._orders, _PID.size))
+        if not pid:
+            raise ForkError
         return int(pid)
 
     def _end(self, pid: int) -> asyncio.Future[int]:
@@ -153,20 +164,28 @@ def _run(orders: socket.socket, reports: socket.socket, bear: Bear) -> NoReturn:
             received = _receive(orders)
             if received is None:
                 break
-            pid = os.fork()
-            if not pid:
+            pid = _forked()
+            if pid == 0:
                 _tie(nursery)
                 for file in (wake, woken, orders.detach(), reports.detach()):
                     os.close(file)
                 _live(bear, *received)
-            children.add(pid)
+            children |= {pid} if pid is not None else set()
             for own in received[1]:
                 own.close()
-            orders.sendall(_PID.pack(pid))
+            orders.sendall(_PID.pack(pid or 0))
     for pid in children:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     os._exit(0)
+
+
+def _forked() -> int | None:
+    """0 in the new process; None where the system makes none."""
+    try:
+        return os.fork()
+    except OSError:  # too many processes, or no memory for one
+        return None
 
 
 def _live(bear: Bear, order: bytes, sockets: list[socket.socket]) -> NoReturn:

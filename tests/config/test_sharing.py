@@ -56,7 +56,10 @@ def test_places_are_divided_and_everybody_has_one():
     assert (most.max, most.max_queue) == (2, 2)
     least = parts(4, concurrency={"max": 1, "max_queue": 1}).concurrency
     assert least is not None
-    assert (least.max, least.max_queue) == (1, 0)
+    assert (least.max, least.max_queue) == (1, 1)
+    none = parts(4, concurrency={"max": 8, "max_queue": 0}).concurrency
+    assert none is not None
+    assert (none.max, none.max_queue) == (2, 0)
     assert parts(4, concurrency=None).concurrency is None
 
 

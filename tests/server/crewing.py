@@ -12,7 +12,9 @@ from typing import Any
 
 from proxy.config.loading import Loaded, load
 from proxy.server.channel import Channel, RefusedError
+from proxy.server.nursery import ForkError
 
+NO_PROCESS = "no process"  # in place of what is wrong with a worker: there is none
 _FIRST = 4_000_000  # above what any system gives to a process: killing one of these hits nobody
 
 
@@ -28,6 +30,7 @@ class Worker:
         self.pid, self.order, self.wrong = pid, order, wrong
         self.told: list[str] = []
         self.sockets: list[int] = []
+        self.figures: list[Any] = []
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.channel = Channel(self._answer)
 
@@ -52,7 +55,7 @@ class Worker:
             case "calls":
                 return {"busy": False, "answered": 0}
             case "figures":
-                return []
+                return self.figures
             case "end" | "retire":
                 await self.end(0)
             case "drain" | "hurry":
@@ -76,6 +79,8 @@ class Nursery:
 
     async def fork(self, order: bytes, sockets: Sequence[socket.socket]) -> int:
         wrong = self.wrong.pop(0) if self.wrong else None
+        if wrong == NO_PROCESS:
+            raise ForkError
         worker = Worker(_FIRST + len(self.workers) + 1, json.loads(order), wrong)
         self.workers.append(worker)
         await worker.begin(socket.socket(fileno=os.dup(sockets[0].fileno())))

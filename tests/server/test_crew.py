@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.server.crew import Crew, StartError
-from tests.server.crewing import Nursery, loaded
+from tests.server.crewing import NO_PROCESS, Nursery, loaded
 
 
 class Crewed:
@@ -66,6 +66,37 @@ async def test_a_missing_one_is_covered_for_and_replaced(crewed: Crewed):
     await until(lambda: crewed.covered() == [[0, 1], [2]])
     await until(lambda: crewed.covered() == [[0], [2], [1]])
     assert (crewed.crew.ready, crewed.restarts) == (3, 1)
+
+
+async def test_where_no_process_can_be_made_it_is_tried_again(crewed: Crewed):
+    await crewed.begin()
+    old = crewed.nursery.living
+    crewed.nursery.wrong = [None, NO_PROCESS]
+    with pytest.raises(StartError, match="no further process"):
+        await crewed.begin()
+    assert all(worker in crewed.nursery.living for worker in old)
+    crewed.nursery.wrong = [NO_PROCESS]
+    await crewed.nursery.kill(old[0])
+    await until(lambda: crewed.crew.ready == 2)
+    await until(lambda: crewed.crew.ready == 3)
+
+
+async def test_who_has_told_its_last_is_counted_once(crewed: Crewed):
+    await crewed.begin(2)
+    leaving, other = crewed.nursery.workers
+    for worker in (leaving, other):
+        samples = [["leeward_requests_total", {"upstream": "api", "cache": "hit"}, 3]]
+        worker.figures = [["leeward_requests", "counter", "Requests.", samples]]
+    leaving.channel.tell("goodbye", figures=leaving.figures, requests=[])
+    await crewed.crew.calls()  # what was told before has arrived
+
+    async def page() -> bytes:
+        return (await crewed.crew.gathering.exposition("", []))[0]
+
+    assert b'leeward_requests_total{cache="hit",upstream="api"} 6.0' in await page()
+    await leaving.end(0)
+    await until(lambda: crewed.crew.ready == 1 or len(crewed.nursery.workers) == 3)
+    assert b'leeward_requests_total{cache="hit",upstream="api"} 6.0' in await page()
 
 
 async def test_fewer_workers_take_the_calls_of_all_sockets(crewed: Crewed):

@@ -81,6 +81,8 @@ def test_each_worker_has_sockets_of_its_own_on_one_port():
         assert named(rows[0][0], address("127.0.0.1:0"), tls=True).startswith("https://127.0.0.1:")
         rows.append(another(rows[0]))
         assert rows[3][0].getsockname() == rows[0][0].getsockname()
+        listening = [row[0].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for row in rows]
+        assert listening == [1, 1, 1, 0 if SPREADS else 1]
         # What could be shared is not taken from somebody else.
         with pytest.raises(ListenError, match="another process has it"):
             sockets(address(f"127.0.0.1:{rows[0][0].getsockname()[1]}"), 2)

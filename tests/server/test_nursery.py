@@ -16,7 +16,7 @@ from tests.running import ROOT
 
 PROGRAM = """
 import asyncio, os, signal, socket, sys, time
-from proxy.server.nursery import Nursery, NurseryError
+from proxy.server.nursery import ForkError, Nursery, NurseryError
 
 def bear(order, sockets):
     own, = sockets
@@ -26,6 +26,7 @@ def bear(order, sockets):
         raise ValueError("born to fail")
     return int(what or 0)
 
+PREPARED
 nursery = Nursery(bear)
 
 async def child(order=b"work"):
@@ -46,8 +47,8 @@ print("done", flush=True)
 """
 
 
-def start(body: str) -> subprocess.Popen[str]:
-    program = PROGRAM.replace("BODY", "\n    ".join(body.strip().splitlines()))
+def start(body: str, prepared: str = "") -> subprocess.Popen[str]:
+    program = PROGRAM.replace("BODY", "\n    ".join(body.strip().splitlines())).replace("PREPARED", prepared)
     return subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
@@ -58,8 +59,8 @@ def start(body: str) -> subprocess.Popen[str]:
     )
 
 
-def outcome(body: str) -> tuple[str, str]:
-    process = start(body)
+def outcome(body: str, prepared: str = "") -> tuple[str, str]:
+    process = start(body, prepared)
     out, err = process.communicate(timeout=PATIENCE)
     assert out.endswith("done\n"), (out, err)
     return out.removesuffix("done\n"), err
@@ -121,6 +122,49 @@ print(await nursery.end_of(pid))
 """
     )
     assert out == "0\n"
+
+
+def test_where_no_process_can_be_made_those_that_there_are_go_on():
+    out, err = outcome(
+        """
+pid, own, _ = await child(b"first")
+for _ in range(2):
+    try:
+        await child(b"refused")
+    except ForkError:
+        print("refused", end=" ")
+other, its, told = await child(b"later")
+own.sendall(b"7")
+its.sendall(b"8")
+print(await nursery.end_of(pid), await nursery.end_of(other))
+""",
+        prepared="""
+fork, times = os.fork, iter(range(1000))
+def scarce():
+    if next(times) in (2, 3):  # the nursery itself and the first worker came before
+        raise BlockingIOError(11, "no process")
+    return fork()
+os.fork = scarce
+""",
+    )
+    assert (out, err) == ("refused refused 7 8\n", "")
+
+
+def test_a_nursery_that_fails_runs_nothing_of_the_supervisors():
+    out, err = outcome(
+        """
+await nursery.ended.wait()
+print("ended")
+""",
+        prepared="""
+import gc
+def broken():
+    raise ValueError("born to fail")
+gc.freeze = broken
+""",
+    )
+    assert out == "ended\n"
+    assert "born to fail" in err
 
 
 def test_a_nursery_that_has_ended_is_noticed():
