@@ -2,11 +2,14 @@
 
 The law: where the operator has listed what is allowed, everything else is refused before a byte goes out,
 a stored answer included. A path is allowed only where it is both as it is spelled and as a server may
-decode it; a request that could be taken for another by a field is not allowed at all.
+decode it; a request that could be taken for another by a field is not allowed at all. A WebSocket with a
+credential is not for every page: browsers let any page open one to any address, this machine's included,
+and say only in Origin which page it was.
 """
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 from proxy.core.failure import PermissionDeniedError
@@ -26,8 +29,15 @@ _OTHERWISE = frozenset(
 )
 
 
+# RFC 6454 §6.2; the port is left out where it is the scheme's own.
+_ORIGIN = re.compile(r"https?://((\[[0-9a-f:.]+\]|[^:/\[\]]+)(?::[0-9]{1,5})?)", re.IGNORECASE)
+_OWN_MACHINE = re.compile(r"(?:.+\.)?localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
+
+
 def check(request: Request, route: Route, target: str) -> None:
     """Raises PermissionDeniedError. `target` is the one with the prefix stripped."""
+    if request.switch and route.injector.replaced:
+        _check_page(request)
     if route.allow is None:
         return
     path = target.partition("?")[0]
@@ -38,6 +48,15 @@ def check(request: Request, route: Route, target: str) -> None:
     for name in request.headers.names():
         if name.replace("_", "-") in _OTHERWISE:
             raise _refused(f"{route.name} allows its credential for some requests; {name} may make another.")
+
+
+def _check_page(request: Request) -> None:
+    for origin in request.headers.all("origin"):
+        place = _ORIGIN.fullmatch(origin)
+        if place is None or (
+            place[1].lower() != request.host.lower() and _OWN_MACHINE.fullmatch(place[2]) is None
+        ):
+            raise _refused("A page of another site may not open a WebSocket with this credential.")
 
 
 def _refused(detail: str) -> PermissionDeniedError:

@@ -13,6 +13,7 @@ import re
 from proxy.core.failure import BadRequestError
 from proxy.core.message import Field, Headers, Request, lower_name
 from proxy.core.routing import Route
+from proxy.core.websocket import OWN_FIELDS, VERSION
 
 _PSEUDONYM = "leeward"
 VIA = f"1.1 {_PSEUDONYM}"
@@ -51,6 +52,12 @@ FORWARDED = frozenset(
         "x-forwarded-server",
         "x-real-ip",
     }
+)
+# What a WebSocket handshake says to the next hop; the key is made for each attempt (RFC 6455 §4.1).
+_HANDSHAKE: tuple[Field, ...] = (
+    (b"Connection", b"Upgrade"),
+    (b"Upgrade", b"websocket"),
+    (b"Sec-WebSocket-Version", VERSION.encode()),
 )
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -100,8 +107,7 @@ def forward(
     `target` is the one with the prefix stripped; `caller` the caller's address, used only where the
     route says `forwarded: true`.
     """
-    dropped = HOP_BY_HOP | _OURS | FORWARDED | listed(request.headers) | route.remove_headers
-    dropped |= frozenset(name.lower() for name, _ in route.set_headers)
+    dropped = _dropped(request, route)
     replaced = route.injector.replaced
     seen_id = seen_trace = False
     fields: list[Field] = []
@@ -123,6 +129,8 @@ def forward(
     fields.append(_VIA_FIELD)
     if route.forwarded:
         fields.extend(_forwarded(request, caller))
+    if request.switch:
+        fields.extend(_HANDSHAKE)
     fields.extend(_configured(route, fields))
     return Request(
         method=request.method,
@@ -133,6 +141,13 @@ def forward(
         scheme=request.scheme,
         interim=request.interim,
     )
+
+
+def _dropped(request: Request, route: Route) -> frozenset[str]:
+    """The caller's fields that do not pass, but for those that a credential replaces."""
+    dropped = HOP_BY_HOP | _OURS | FORWARDED | listed(request.headers) | route.remove_headers
+    dropped |= frozenset(name.lower() for name, _ in route.set_headers)
+    return dropped | OWN_FIELDS if request.switch else dropped
 
 
 def _configured(route: Route, fields: list[Field]) -> list[Field]:

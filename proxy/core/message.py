@@ -150,6 +150,23 @@ class Body(Protocol):
         """Gives the body up. After the end it does nothing; before it, its source is stopped."""
 
 
+class Duplex(Protocol):
+    """What a connection is after both sides have switched protocols: bytes, both ways."""
+
+    @property
+    def idle(self) -> float:
+        """Seconds without a byte in either direction after which it is given up."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they came; b"" at their end. Raises APIError where the connection broke."""
+
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the socket. Raises ConnectionError where nobody is there to take them."""
+
+    async def drain(self) -> None:
+        """Waits while the other side takes less than was written. Raises ConnectionError."""
+
+
 class Whole:
     """A body that is entirely here; may be read again after `rewind`."""
 
@@ -192,7 +209,8 @@ class Request:
 
     `target` is the origin-form target byte for byte, each byte one Latin-1 character: never decoded,
     never normalised. `scheme` and `host` are how the caller reached us. `interim` is called with what
-    the upstream says before its final answer; it may not raise.
+    the upstream says before its final answer; it may not raise. `switch`: it is a caller's WebSocket
+    handshake that was found to be one; as it goes upstream it says so in its fields (`switches`).
     """
 
     method: str
@@ -201,6 +219,7 @@ class Request:
     body: Body
     host: str = ""
     scheme: str = "http"
+    switch: bool = False
     interim: Callable[[Interim], None] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -217,6 +236,11 @@ class Request:
         """The target after the first `?`; empty without one."""
         return self.target.partition("?")[2]
 
+    @property
+    def switches(self) -> bool:
+        """Whether the request, as it goes upstream, is a WebSocket handshake."""
+        return "upgrade" in self.headers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
@@ -224,7 +248,8 @@ class Response:
 
     `headers` hold end-to-end fields only, Content-Length included where the upstream sent one;
     Transfer-Encoding and the like belong to one hop and never stand here. `fault` is what the answer is in
-    truth, where its body was looked at; such an answer may have the status of a success.
+    truth, where its body was looked at; such an answer may have the status of a success. `duplex` is what
+    the connection has become after a 101; closing the body ends it.
     """
 
     status: int
@@ -232,15 +257,26 @@ class Response:
     headers: Headers
     body: Body
     fault: Fault | None = None
+    duplex: Duplex | None = None
 
     def with_headers(self, headers: Headers) -> Response:
         """The same but for its fields; `replace` finds out anew each time what fields a class has."""
         return Response(
-            status=self.status, reason=self.reason, headers=headers, body=self.body, fault=self.fault
+            status=self.status,
+            reason=self.reason,
+            headers=headers,
+            body=self.body,
+            fault=self.fault,
+            duplex=self.duplex,
         )
 
     def with_body(self, body: Body) -> Response:
         """The same but for its body."""
         return Response(
-            status=self.status, reason=self.reason, headers=self.headers, body=body, fault=self.fault
+            status=self.status,
+            reason=self.reason,
+            headers=self.headers,
+            body=body,
+            fault=self.fault,
+            duplex=self.duplex,
         )

@@ -51,9 +51,10 @@ _OURS = frozenset(
 
 _NAMES = (
     r"authorization|cookie|token|secret|passw(?:or)?d|passphrase|credential|signature|assertion|jwt"
-    r"|x-auth|session[-_]?id|(?:api|access|private|subscription|auth|signing|encryption)[-_]?key"
+    r"|x-auth|websocket[-_]protocol|session[-_]?id|(?:api|access|private|subscription|auth|signing|encryption)[-_]?key"
 )
 _NAMED_SO = re.compile(_NAMES, re.IGNORECASE)
+# Browsers, which can set no other field, put tokens into Sec-WebSocket-Protocol.
 # `x-ratelimit-remaining-tokens` counts, it hides nothing.
 _COUNTS = re.compile(r"rate-?limit", re.IGNORECASE)
 
@@ -80,7 +81,9 @@ def _beside(names: AbstractSet[str]) -> re.Pattern[str] | None:
 
 
 # Whole lines of these hold several values.
-_WHOLE = re.compile(r"((?:authorization|cookie)\s{0,4}[:=]\s{0,4})([^\r\n\"'{}\[\]]+)", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"((?:authorization|cookie|websocket[-_]protocol)\s{0,4}[:=]\s{0,4})([^\r\n\"'{}\[\]]+)", re.IGNORECASE
+)
 _SCHEME = re.compile(r"\b(bearer|basic)\s{1,4}(?=\S{0,200}\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/\s@\"']{1,256}@")
 _PARAMETER = re.compile(

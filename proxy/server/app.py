@@ -19,9 +19,10 @@ from aiohttp.streams import StreamReader
 from proxy.core.exchange import Exchange
 from proxy.core.failure import APIError, BadRequestError, CallerError, InternalError
 from proxy.core.forwarding import callers_id
-from proxy.core.message import Request, Response, Whole
+from proxy.core.message import Duplex, Request, Response, Whole
 from proxy.core.ports import Clock, Observer, Secret
 from proxy.core.tracing import begin
+from proxy.core.websocket import VERSION, VersionNeeded
 from proxy.gateway.pipeline import Pipeline, failed
 from proxy.server.ahead import Ahead
 from proxy.server.fastpath import FastPath
@@ -105,6 +106,8 @@ class ProxyApp:
             except Exception as error:  # noqa: BLE001  # the last line of defence: our bug, the caller's 500
                 self._bug(exchange.id, error)
                 response = self._failure(InternalError(), exchange)
+            if response.duplex is not None and head is not None and head.key is not None:
+                return await self._carry(connection, response, response.duplex, head.key, exchange)
             last = head is None or head.final or unsafe or self.draining or not payload.is_eof()
             again = await write(
                 connection, response, head, exchange, date=self._now(), last=last, keep=self._keep
@@ -118,6 +121,23 @@ class ProxyApp:
             raise
         finally:
             self._closed(exchange)
+
+    async def _carry(
+        self, connection: Connection, response: Response, duplex: Duplex, key: str, exchange: Exchange
+    ) -> bool:
+        """A WebSocket from its opening to its end, with which both connections end."""
+        from proxy.server.tunnel import carry  # noqa: PLC0415 - few have WebSockets, and a start pays for none
+
+        try:
+            await carry(connection, response, duplex, key, exchange, date=self._now(), leaving=self.draining)
+        except ConnectionError:
+            exchange.cut = True
+            exchange.status = exchange.status or _CLIENT_LEFT
+            connection.reset()
+        except Exception as error:  # noqa: BLE001  # as in `handle`; here there is no way left to say so
+            exchange.cut = True
+            self._bug(exchange.id, error)
+        return False
 
     async def refuse(self, connection: Connection, failure: APIError) -> None:
         """Answers what did not parse; the connection closes it afterwards."""
@@ -161,6 +181,7 @@ class ProxyApp:
             body=body,
             host=head.host,
             scheme=self._scheme,
+            switch=head.key is not None,
             interim=ahead,
         )
         try:
@@ -199,6 +220,8 @@ class ProxyApp:
             extra.append(("Proxy-Authenticate", "Bearer"))
         if failure.status == 405:  # noqa: PLR2004  # RFC 9110 §15.5.6: a 405 names what is allowed
             extra.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        if isinstance(failure, VersionNeeded):
+            extra += [("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)]
         if not extra:
             return response
         headers = response.headers.plus(*extra)

@@ -25,9 +25,11 @@ from proxy.core.failure import APIError, BadRequestError
 from proxy.server.head import MOST_BYTES, MOST_FIELDS, unparsed
 
 if TYPE_CHECKING:
+    from aiohttp.http_websocket import WebSocketReader
     from aiohttp.web_server import Server
 
     from proxy.server.fastpath import FastPath
+    from proxy.server.tunnel import Tunnel
 
 _LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown away before closing
 _LINGER_SECONDS = 2.0
@@ -53,6 +55,14 @@ class App(Protocol):
         """Answers what did not even parse. The connection is closed afterwards."""
 
 
+class Taking(Protocol):
+    """Where the bytes of another protocol go; in the library's words a parser."""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
+
+    def feed_eof(self) -> None: ...
+
+
 class Connection(RequestHandler):
     """One caller's connection."""
 
@@ -68,6 +78,8 @@ class Connection(RequestHandler):
         "_thrown_away",
         "_watch",
         "peer",
+        "switched",
+        "tunnel",
         "whole",
     )
 
@@ -94,6 +106,8 @@ class Connection(RequestHandler):
         self._failed = False
         self._thrown_away = 0
         self.peer = ""
+        self.switched = False  # to another protocol, which has nothing to do with what is parsed here
+        self.tunnel: Tunnel | None = None  # while a WebSocket is open
         self.whole = b""  # the bytes of the request being answered, where they came at once and alone
 
     # The library's callbacks
@@ -118,6 +132,9 @@ class Connection(RequestHandler):
             self._thrown_away += len(data)
             if self._thrown_away > _LINGER_BYTES and self.transport is not None:
                 self.transport.abort()
+            return
+        if self.switched:
+            super().data_received(data)
             return
         fresh = self._phase is _IDLE and not self._messages and not self._head_began
         if fresh and self._answered_at_once(data):
@@ -170,7 +187,8 @@ class Connection(RequestHandler):
 
     def _pause_transport_reading(self) -> None:
         super()._pause_transport_reading()
-        if self._watch is None:
+        # Of a WebSocket everything is passed on that came before its end; its own clock ends it.
+        if self._watch is None and not self.switched:
             self._watch = self._loop.call_later(_LOOK, self._look)
 
     def _look(self) -> None:
@@ -270,6 +288,23 @@ class Connection(RequestHandler):
             self.reset()
             raise ConnectionResetError("The caller does not read.") from None
 
+    def switch(self, taking: Taking) -> None:
+        """Gives it all that the caller sends behind its request, the protocol having been switched.
+
+        Raises ConnectionError where too much came before the answer, or the caller has left.
+        """
+        if self._failed or self.transport is None:
+            raise ConnectionResetError("The caller has left, or did not wait for the answer.")
+        self.switched = True
+        self.set_parser(cast("WebSocketReader", taking))
+
+    def finish(self, seconds: float) -> None:
+        """Closes behind what is still to be sent, for which there are so many seconds."""
+        transport = self.transport
+        if transport is not None:
+            transport.close()
+            self._loop.call_later(seconds, transport.abort)
+
     def reset(self) -> None:
         """Ends the connection so that nobody can take what was sent for a whole message."""
         transport = self.transport
@@ -338,6 +373,12 @@ class Connections:
     def busy(self) -> int:
         """Connections on which a request is being answered."""
         return sum(1 for connection in self.open if connection.busy)
+
+    def leave(self) -> None:
+        """Says goodbye on every open WebSocket; nothing else would end one."""
+        for connection in list(self.open):
+            if connection.tunnel is not None:
+                connection.tunnel.leave()
 
     def close(self, *, idle_only: bool) -> None:
         """Closes idle connections cleanly; the busy ones too, visibly broken, unless `idle_only`."""

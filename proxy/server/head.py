@@ -13,6 +13,7 @@ import re
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.http import RawRequestMessage
 
+from proxy.core import websocket
 from proxy.core.failure import APIError, BadRequestError, PayloadTooLargeError
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
@@ -44,6 +45,7 @@ class Head:
     old: bool  # HTTP/1.0
     expects_continue: bool
     final: bool  # nothing further may be read on this connection
+    key: str | None = None  # of a WebSocket handshake
 
 
 class MethodRefused(BadRequestError):
@@ -71,22 +73,32 @@ def read(message: RawRequestMessage, *, most_body: int) -> Head:
     path: str = message.path
     target = path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
     headers = Headers(message.raw_headers)
+    key: str | None = None
     if len(headers) > MOST_FIELDS or len(target) + headers.size() > MOST_BYTES:
         raise BadRequestError(f"The head is over {MOST_BYTES} bytes or {MOST_FIELDS} fields.")
     for name, value in headers.fields:
         if _FORBIDDEN_IN_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None:
             raise BadRequestError("A header field holds a control character or an invalid name.")
+    length = _length(headers, old=old, most_body=most_body)
+    if message.upgrade and message.method == "GET" and length == 0 and not old and _to_websocket(headers):
+        key = websocket.asked(headers)
     return Head(
         method=message.method,
         target=target,
         headers=headers,
         host=_host(headers, old=old),
-        length=_length(headers, old=old, most_body=most_body),
+        length=length,
         old=old,
         expects_continue=_expects_continue(headers, old=old),
         # Whatever follows a request to switch protocols is not ours to parse.
         final=bool(message.should_close) or "upgrade" in headers or bool(message.upgrade),
+        key=key,
     )
+
+
+def _to_websocket(headers: Headers) -> bool:
+    """Whether the caller wants this protocol and no other; other wishes are left unheard (RFC 9110 §7.8)."""
+    return [wanted.strip().lower() for wanted in headers.all("upgrade")] == ["websocket"]
 
 
 def _host(headers: Headers, *, old: bool) -> str:

@@ -112,8 +112,9 @@ class Serving:
             _LOGGER.warning("The store came late; what it has from others is found after a restart")
 
     def drain(self) -> None:
-        """Connections are closed after their next answer."""
+        """Connections are closed after their next answer, WebSockets with a Close now."""
         self.app.draining = True
+        self.connections.leave()
 
     @property
     def busy(self) -> bool:

@@ -44,6 +44,8 @@ from proxy.upstream.session import Call, CallerFault, Session
 # RFC 9110 §9.2.2: what may go out once more, free, where an idle connection proves dead.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _NONE = Headers()
+# As what a WebSocket handshake is judged: what it opens may have done something.
+_TUNNEL = "CONNECT"
 _FIRST_FAILURE = 400
 _OF_CREDENTIALS = frozenset({400, 401, 402, 403, 429})  # may be about the credential, and had nothing done
 _TRACE = frozenset({"traceparent"})
@@ -117,7 +119,8 @@ class Attempts:
             if deadline is None:
                 deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
             trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed)
-            return await (trial.run() if route.retry.hedge is None else self._hedges.answer(trial, route))
+            alone = route.retry.hedge is None or request.switches
+            return await (trial.run() if alone else self._hedges.answer(trial, route))
 
 
 def _keyed(request: Request, name: str | None) -> tuple[Request, str | None]:
@@ -361,7 +364,7 @@ class _Trial(RetryOptionsBase):
         attempt.outcome = outcome
         decision = self._decision = decide(
             route.retry,
-            method=self._request.method,
+            method=_TUNNEL if self._request.switches else self._request.method,
             attempt=number + self._others,
             cause=ended.status if isinstance(ended, Response) else ended,
             headers=ended.headers if isinstance(ended, Response) else _NONE,

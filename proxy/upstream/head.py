@@ -15,6 +15,7 @@ from aiohttp.http_parser import RawResponseMessage
 from proxy.core.failure import BadRequestError, UpstreamProtocolError
 from proxy.core.forwarding import end_to_end
 from proxy.core.message import Field, Headers, Interim, Request, lower_name
+from proxy.core.websocket import OWN_FIELDS, agreed
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
@@ -85,6 +86,18 @@ def _unsafe(reason: bytes, fields: Sequence[Field]) -> bool:
     if _CONTROL.search(b"".join([reason, *[value for _, value in fields]])) is not None:
         return True
     return _NAME_EACH.fullmatch(b"".join([name + b"\n" for name, _ in fields])) is None
+
+
+def switched(request: Request, key: str, message: RawResponseMessage) -> tuple[Headers, str]:
+    """The end-to-end fields and the reason of a 101 to our handshake. Raises UpstreamProtocolError."""
+    reason = (message.reason or "").encode("utf-8", "surrogateescape")
+    if message.version != HttpVersion11 or _unsafe(reason, message.raw_headers):
+        raise UpstreamProtocolError("The upstream's head holds a forbidden byte.", sent=True)
+    headers = Headers(message.raw_headers)
+    wrong = agreed(request.headers, headers, key)
+    if wrong is not None:
+        raise UpstreamProtocolError(wrong, sent=True)
+    return end_to_end(headers).without(_FRAMING | OWN_FIELDS), reason.decode("latin-1")
 
 
 def received(message: RawResponseMessage) -> tuple[Headers, str]:

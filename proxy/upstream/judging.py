@@ -23,7 +23,7 @@ _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b|text/json\b", re.IGNORECA
 
 async def judged(response: Response, dialect: Dialect, *, path: str, wall: float) -> Response:
     """The response with its `fault`, where it has one. `path` is the request's; `wall` in seconds."""
-    if dialect is PLAIN or not _doubtful(response, dialect, path):
+    if dialect is PLAIN or response.duplex is not None or not _doubtful(response, dialect, path):
         return response
     data, body = await _begun(response.body)
     fault = classify(dialect, heard(response.status, response.headers, data, path), wall)

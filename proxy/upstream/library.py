@@ -33,12 +33,20 @@ INTERNALS: dict[type, tuple[str, ...]] = {
         "set_exception",
         "set_response_params",
         "should_close",
+        "upgraded",
     ),
     aiohttp.connector.BaseConnector: ("_cleanup", "_get", "_release", "_release_acquired", "connect"),
     aiohttp.connector.Connection: ("close", "release", "protocol"),
     aiohttp.connector.TCPConnector: ("_create_direct_connection", "_get_ssl_context", "_resolve_host"),
     aiohttp.streams.DataQueue: ("feed_data", "set_exception"),
-    aiohttp.streams.StreamReader: ("_read_nowait", "feed_eof", "is_eof", "readany", "set_exception"),
+    aiohttp.streams.StreamReader: (
+        "_read_nowait",
+        "feed_data",
+        "feed_eof",
+        "is_eof",
+        "readany",
+        "set_exception",
+    ),
 }
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
+from os import urandom
 
 from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
@@ -26,6 +29,7 @@ from proxy.core.failure import (
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.routing import Origin, Timeouts
 from proxy.core.value import dataclass
+from proxy.core.websocket import SWITCHING
 from proxy.upstream import head
 from proxy.upstream.arriving import Arriving
 from proxy.upstream.authorities import Authorities
@@ -34,6 +38,7 @@ from proxy.upstream.library import check_library
 from proxy.upstream.patience import Patience, Spent
 from proxy.upstream.replay import ONE_WRITE, Replay
 from proxy.upstream.translate import LIBRARY_ERRORS, translate
+from proxy.upstream.tunnel import Tunnel
 from proxy.upstream.upload import Upload
 from proxy.upstream.wire import Wire, unread
 
@@ -57,6 +62,7 @@ class Call:
     grace: float = 0.0
     tls: str = ""  # the route whose client certificate or CA is used
     resend: bool = False
+    key: str = ""  # of a WebSocket handshake; the session makes it
 
 
 class CallerFault(Exception):
@@ -119,9 +125,15 @@ class Session:
             if context is None and origin.scheme == "https":
                 context = await self._authorities.context()
             dial = self._dials[known] = Dial(origin, context)
+        key = ""
+        if call.request.switches:
+            key = b64encode(urandom(16)).decode()
+            keyed = call.request.headers.plus(("Sec-WebSocket-Key", key))
+            call = replace(call, request=replace(call.request, headers=keyed), key=key)
         start = head.written(call.request, call.body.length, path=origin.path, authority=origin.authority)
         total = asyncio.get_running_loop().time() + call.remaining
-        connection = connector.reuse(dial)
+        # A connection that will not come back is not taken from those that do; and none proves dead.
+        connection = None if key else connector.reuse(dial)
         if connection is not None:
             try:
                 return await _Talk(connection, dial, call, total, reused=True).answer(start)
@@ -176,6 +188,8 @@ class _Talk:
         try:
             patience = self._written(start)
             message, payload = await self._wire.head()
+            if message.code == SWITCHING:
+                return self._switched(message, payload)
             headers, reason = head.received(message)
             await self._end_early_upload(message.code)
             return Response(
@@ -201,7 +215,9 @@ class _Talk:
         body, timeouts, wire = self._call.body, self._call.timeouts, self._wire
         request = self._call.request
         wire.expect(
-            bodiless=request.method == "HEAD", interim=None if request.interim is None else self._hear
+            bodiless=request.method == "HEAD",
+            interim=None if request.interim is None else self._hear,
+            switching=bool(self._call.key),
         )
         if isinstance(body, Whole) and body.length <= ONE_WRITE:
             wire.write(start + body.data if body.data else start)
@@ -224,6 +240,12 @@ class _Talk:
         if status >= _FIRST_REDIRECT or self._wire.complete():
             self._wire.force_close()
             await upload.stop()
+
+    def _switched(self, message: RawResponseMessage, stream: StreamReader) -> Response:
+        headers, reason = head.switched(self._call.request, self._call.key, message)
+        idle, place = self._call.timeouts.idle, self._dial.place
+        tunnel = Tunnel(self._connection, self._wire, stream, idle=idle, place=place)
+        return Response(status=SWITCHING, reason=reason, headers=headers, body=tunnel, duplex=tunnel)
 
     def _body(self, message: RawResponseMessage, headers: Headers, payload: StreamReader) -> Whole | Arriving:
         wire, connection = self._wire, self._connection

@@ -2,7 +2,8 @@
 
 The law: one request out, one answer in. Every byte that belongs to no answer (before a request, behind
 the end of a body, behind a head that has no body) ends the connection and reaches nobody. Heads are
-bounded; interim answers are told to who asked, a bounded number of them.
+bounded; interim answers are told to who asked, a bounded number of them. Where a switch of protocols was
+asked for and is granted, all that follows the head is a stream without an end of its own.
 
 aiohttp's protocol and C parser do the reading. They alone cannot tell where an answer ends within the
 bytes that they are given, so heads are cut off first and bodies counted here.
@@ -40,6 +41,7 @@ _CHUNKED_END = b"\r\n\r\n"
 _CHUNKED = -1
 _TO_THE_END = -2
 _NO_HEAD_YET = -3
+_SWITCHED = -4
 
 
 def unread(payload: StreamReader) -> bytes:
@@ -66,14 +68,22 @@ class Wire(ResponseHandler):
         self._head_bytes = 0
         self._interim = 0
         self._hears: Callable[[RawResponseMessage], None] | None = None
+        self._switching = False
         self._last = b""  # the end of what came before, where a mark may be split
         self._head_waiter: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
 
-    def expect(self, *, bodiless: bool, interim: Callable[[RawResponseMessage], None] | None = None) -> None:
+    def expect(
+        self,
+        *,
+        bodiless: bool,
+        interim: Callable[[RawResponseMessage], None] | None = None,
+        switching: bool = False,
+    ) -> None:
         """A request is about to be written; `bodiless` where its answer has no body (HEAD).
 
-        `interim` is told of each answer before the final one but 101, which breaks the connection.
+        `interim` is told of each answer before the final one. A 101 is a final one where `switching` was
+        asked for, and breaks the connection elsewhere.
         """
         self.answer = None
         self.heard = False
@@ -82,6 +92,7 @@ class Wire(ResponseHandler):
         self._head_bytes = 0
         self._interim = 0
         self._hears = interim
+        self._switching = switching
         self._last = b""
         self.set_response_params(
             skip_payload=bodiless,
@@ -199,6 +210,8 @@ class Wire(ResponseHandler):
                 self._asked = False
                 self._payload = None  # the parser, which saw none of it, must not call it cut short
                 payload.feed_eof()
+        elif left == _SWITCHED:
+            payload.feed_data(data)
         elif left == _CHUNKED:
             self._last = (self._last + data[-4:])[-4:]
             super().data_received(data)
@@ -223,6 +236,10 @@ class Wire(ResponseHandler):
             self._interim += 1
             if message.code < _FIRST_INTERIM:
                 self._fail("a status that is none")
+            elif message.code == _SWITCHING and self._switching and self.upgraded:
+                self._left = _SWITCHED
+                self.answer = message, StreamReader(self, _READ_BUFFER, loop=self._loop)
+                self._wake()
             elif message.code == _SWITCHING:
                 self._fail("the upstream switches protocols, which nobody asked for")
             elif self._interim > MOST_INTERIM:
@@ -264,6 +281,12 @@ class Wire(ResponseHandler):
         if exc is not None and self._left == _TO_THE_END and self.answer is not None:
             # A reset is no end of a body that ends with the connection.
             self._break(self.answer[1], exc)
+        if self._left == _SWITCHED and self.answer is not None:
+            # Here the end of the connection is the end of the stream, unless it was torn off.
+            if exc is None:
+                self.answer[1].feed_eof()
+            else:
+                self._break(self.answer[1], exc)
         super().connection_lost(exc)
 
     def _break(self, payload: StreamReader, exc: BaseException) -> None:

@@ -9,6 +9,7 @@ from proxy.core.failure import PermissionDeniedError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.routing import Match
 from tests.core.caching.samples import route
+from tests.core.test_routing import NoCredential
 
 ALLOW = (Match(method="GET", path="/repos/*/*"), Match(method="POST", path="/search/**"), Match(path="/open"))
 
@@ -69,3 +70,52 @@ def test_a_field_that_may_make_another_request_of_it_is_refused(name: str) -> No
 
 def test_without_a_fence_all_pass() -> None:
     check("DELETE", "/anything", allow=None)
+
+
+PAGES = {
+    "http://localhost:3000": True,
+    "https://app.localhost": True,
+    "http://127.0.0.1": True,
+    "http://127.9.9.9:1": True,
+    "http://[::1]:5173": True,
+    "https://API.example": True,
+    "http://api.example:80": False,
+    "http://evil.example": False,
+    "http://localhost.evil.example": False,
+    "http://evil.example/localhost": False,
+    "http://u@localhost": False,
+    "http://127.0.0.1.evil.example": False,
+    "null": False,
+    "file://": False,
+    "chrome-extension://abc": False,
+    "": False,
+}
+
+
+def page(*origins: str, switch: bool = True, injected: bool = True) -> None:
+    headers = Headers.of(*(("Origin", origin) for origin in origins))
+    asked = Request(
+        method="GET", target="/x", headers=headers, body=Whole(), host="api.example", switch=switch
+    )
+    to = route()
+    if injected:
+        to = replace(to, injector=NoCredential(replaced=frozenset({"authorization"})))
+    fence.check(asked, to, "/x")
+
+
+@pytest.mark.parametrize("origin", PAGES)
+def test_only_pages_of_this_machine_or_host_open_a_websocket(origin: str) -> None:
+    if PAGES[origin]:
+        page(origin)
+        return
+    with pytest.raises(PermissionDeniedError) as refused:
+        page(origin)
+    assert refused.value.proxy_status == "http_request_denied"
+    page(origin, switch=False)  # of other requests the page sees no answer
+    page(origin, injected=False)
+
+
+def test_no_page_and_several() -> None:
+    page()
+    with pytest.raises(PermissionDeniedError):
+        page("http://localhost", "http://evil.example")

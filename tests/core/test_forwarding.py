@@ -172,3 +172,36 @@ def test_a_default_gives_way_to_the_caller_s_own_and_to_nothing_else():
     assert kept(Headers.of(("api-version", "2")), to) == [("api-version", "2"), ("x-set", "s")]
     talked_away = Headers.of(("Connection", "api-version"), ("Api-Version", "2"))
     assert kept(talked_away, to) == [("x-set", "s"), ("api-version", "1")]
+
+
+HANDSHAKE = Headers.of(
+    ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "theirs"), ("Sec-WebSocket-Protocol", "a,b"), ("Sec-WebSocket-Extensions", "x; y"),
+)  # fmt: skip
+
+
+def handshake(to=PLAIN, *, switch=True):
+    request = Request(method="GET", target="/up/x", headers=HANDSHAKE, body=Whole(), switch=switch)
+    return forward(request, to, "/x", request_id="ID", traceparent="TP")
+
+
+def test_a_handshake_passes_as_one_of_ours_without_its_key():
+    onward = handshake()
+    assert onward.switches
+    assert [pair for pair in onward.headers if pair[0] not in {"via", "x-request-id", "traceparent"}] == [
+        ("sec-websocket-protocol", "a,b"), ("sec-websocket-extensions", "x; y"),
+        ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
+    ]  # fmt: skip
+
+
+def test_a_handshake_cannot_be_removed_by_configuration():
+    to = replace(PLAIN, remove_headers=frozenset({"upgrade", "connection", "sec-websocket-protocol"}))
+    names = [name for name, _ in handshake(to).headers]
+    assert {"upgrade", "connection"} <= set(names)
+    assert "sec-websocket-protocol" not in names
+
+
+def test_what_was_not_found_to_be_a_handshake_passes_without_its_wish():
+    onward = handshake(switch=False)
+    assert not onward.switches
+    assert "connection" not in onward.headers

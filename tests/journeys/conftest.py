@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Start
 from tests.origin import Origin
 from tests.running import Leeward
+from tests.websocket import Upstream, hang_up
 from tests.wire import Answer, BadAnswerError
 
 TOKEN = "guarded-token-93"
@@ -44,6 +45,32 @@ def crew(leeward: Start, origin: Origin) -> Start:
         return leeward({"server": {"workers": workers}, "upstreams": {"api": whole}}, fresh=True)
 
     return started
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """A server of WebSockets."""
+    with Upstream() as upstream:
+        yield upstream
+    hang_up()
+
+
+@pytest.fixture
+def start(leeward: Start, upstream: Upstream) -> Iterator[Start]:
+    """Starts a proxy in front of that server at `/`, with a credential."""
+
+    def started(*, fresh: bool = False, server: dict[str, Any] | None = None, **api: Any) -> Leeward:
+        whole = {
+            "base_url": upstream.url,
+            "prefix": "/",
+            "auth": {"type": "bearer", "token": TOKEN},
+            "headers": {"set": {"X-Set": "here"}},
+            **api,
+        }
+        return leeward({"server": server or {}, "upstreams": {"api": whole}}, fresh=fresh)
+
+    yield started
+    hang_up()
 
 
 def refused(proxy: Leeward, raw: bytes, statuses: Collection[int] = (400,)) -> Answer:

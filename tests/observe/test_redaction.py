@@ -33,7 +33,13 @@ def redacted(**fields: Any) -> dict[str, Any]:
         *("Authorization", "proxy-authorization", "cookie", "Set-Cookie", "x-api-key", "X_API_KEY", "apikey"),
         *("api-key", "Leeward-Token", "x-auth-token", "access_token", "client_secret", "password", "passwd"),
         *("X-Amz-Security-Token", "x-amz-signature", "X-Goog-Api-Key", "sessionId", "private_key"),
-        *("x-hub-signature-256", "credential", "client_assertion", "Ocp-Apim-Subscription-Key"),
+        *(
+            "Sec-WebSocket-Protocol",
+            "x-hub-signature-256",
+            "credential",
+            "client_assertion",
+            "Ocp-Apim-Subscription-Key",
+        ),
     ],
 )
 def test_a_secrets_name_hides_its_value_everywhere(name: str) -> None:

@@ -22,9 +22,10 @@ def test_the_library_is_the_one_that_was_read():
     leaned_on = [
         "_messages", "_waiter", "_parser", "_force_close", "_task_handler", "_buffer_paused",
         "_reading_paused", "_msg_queue_resume_size", "message_consumed", "handler_cancellation",
+        "_payload_parser.feed_eof()", "eof, tail = self._payload_parser.feed_data(data)", "_message_tail",
     ]  # fmt: skip
     assert [name for name in leaned_on if name not in source + inspect.getsource(BaseProtocol)] == []
-    for method in ("_resume_reading_if_drained", "force_close", "start", "connection_lost"):
+    for method in ("_resume_reading_if_drained", "force_close", "start", "connection_lost", "set_parser"):
         assert callable(getattr(web_protocol.RequestHandler, method))
     assert callable(BaseProtocol._resume_transport_reading)
     assert callable(BaseProtocol._drain_helper)
@@ -138,7 +139,7 @@ async def test_nothing_is_parsed_behind_an_unread_body():
 
 
 async def test_nothing_is_parsed_behind_an_upgrade():
-    upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    upgrade = b"DELETE / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     async with serving() as served:
         answer, ended = await asked(served, upgrade + GET, then=lambda wire: (wire.read(), wire.end()))
     assert (answer.status, answer.header("connection")) == (200, "close")

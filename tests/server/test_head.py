@@ -11,6 +11,7 @@ from yarl import URL
 
 from proxy.core.failure import APIError, BadRequestError, PayloadTooLargeError
 from proxy.server.head import MOST_FIELDS, read, unparsed
+from tests.websocket import KEY
 
 HOST = (b"Host", b"localhost:8080")
 
@@ -178,6 +179,32 @@ def test_the_last_message_of_a_connection():
     assert heard(HOST, close=True).final
     assert heard(HOST, (b"Upgrade", b"h2c")).final
     assert heard(HOST, upgrade=True).final
+
+
+WEBSOCKET = (
+    (b"Connection", b"Upgrade"),
+    (b"Upgrade", b"WebSocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", KEY.encode()),
+)
+
+
+def test_a_websocket_handshake_gives_its_key():
+    assert heard(HOST, *WEBSOCKET, upgrade=True).key == KEY
+
+
+def test_what_is_no_handshake_has_no_key():
+    assert heard(HOST, *WEBSOCKET).key is None  # the parser saw no Connection that lists it
+    assert heard(HOST, *WEBSOCKET, upgrade=True, method="POST").key is None
+    assert heard(HOST, *WEBSOCKET, upgrade=True, version=HttpVersion10).key is None
+    assert heard(HOST, *WEBSOCKET, (b"Content-Length", b"3"), upgrade=True).key is None
+    assert heard(HOST, *WEBSOCKET, (b"Upgrade", b"h2c"), upgrade=True).key is None
+    assert heard(HOST, WEBSOCKET[0], (b"Upgrade", b"h2c"), upgrade=True).key is None
+
+
+def test_a_handshake_that_is_broken():
+    assert status_of(HOST, *WEBSOCKET[:3], upgrade=True) == 400
+    assert status_of(HOST, *WEBSOCKET[:2], (b"Sec-WebSocket-Version", b"8"), upgrade=True) == 426
 
 
 def test_what_did_not_parse():
