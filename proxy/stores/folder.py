@@ -6,7 +6,8 @@ and said so. After a power cut, or where nobody knows, the file is emptied befor
 
 `lock` is held by all who have the folder open, and by one alone while it looks at the rest. `state` says by
 which run of the machine it is open, or that it was left clean. `salt` is 32 random bytes that only the
-owner may read. The other names have the version of what they hold.
+owner may read. All names but this have the version of what they hold: what one version knows of its own
+files says nothing of another's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from proxy.stores.marks import Marks
 from proxy.stores.volume import Volume
 
 VERSION = 1  # of volume, shelves and marks; the codec's own counts beside it
-_DATA, _MARKS = f"cache-{VERSION}.{codec.VERSION}.mdb", f"marks-{VERSION}"
+_OWN = f"{VERSION}.{codec.VERSION}"
+_DATA, _MARKS, _LOCK, _STATE = f"cache-{_OWN}.mdb", f"marks-{_OWN}", f"lock-{_OWN}", f"state-{_OWN}"
 _SALT_BYTES = 32
 _LEAST_MAP = 1 << 30  # bytes of addresses, not of memory or disk
 _READERS = 512
@@ -50,7 +52,7 @@ class Folder:
     def distrust(self) -> None:
         """What it holds is damaged: who opens it next, alone, empties it."""
         with suppress(OSError):
-            _write(self.path / "state", "damaged")
+            _write(self.path / _STATE, "damaged")
 
     def leave(self) -> None:
         """Lets go of it; the last one out in all processes writes everything to the disk."""
@@ -66,8 +68,8 @@ class Folder:
             self.environment.close()
             self.volume.marks.close()
             with suppress(OSError):
-                if alone and (self.path / "state").read_text() == _state():
-                    _write(self.path / "state", "clean")
+                if alone and (self.path / _STATE).read_text() == _state():
+                    _write(self.path / _STATE, "clean")
             os.close(self.lock)
 
 
@@ -85,7 +87,7 @@ def enter(path: Path, *, room: int) -> Folder:
             known.holders += 1
             known.volume.room = room
             return known
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             folder = _enter(path, lock, room)
         except BaseException:
@@ -132,17 +134,17 @@ def _let_in(path: Path, lock: int) -> bool:
 
 def _claim(path: Path, *, alone: bool) -> bool:
     """Notes that somebody is at work here; whether what the marks say belongs to the time before."""
-    state = _read(path / "state")
+    state = _read(path / _STATE)
     if not alone:
         if state == "clean":
-            _write(path / "state", _state())  # who wrote that was leaving just now
+            _write(path / _STATE, _state())  # who wrote that was leaving just now
         return False
     if state != "clean" and (state != _state() or not codec.boot()):
         _empty(path)
     if state == _state():
         return False
-    (path / "state").touch(mode=0o600)
-    _write(path / "state", _state())
+    (path / _STATE).touch(mode=0o600)
+    _write(path / _STATE, _state())
     return True
 
 

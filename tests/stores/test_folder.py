@@ -68,20 +68,37 @@ def test_what_nobody_vouches_for_is_emptied(
     path: Path, run: pytest.MonkeyPatch, state: str, now: str, left: int
 ) -> None:
     fill(path)
-    assert (path / "state").read_text() == "clean"
-    (path / "state").write_text(state)
+    assert (path / folder._STATE).read_text() == "clean"
+    (path / folder._STATE).write_text(state)
     run.setattr(codec, "boot", lambda: now)
     assert kept(path) == left
-    assert (path / "state").read_text() == "clean"
+    assert (path / folder._STATE).read_text() == "clean"
+
+
+def test_another_version_vouches_for_its_own_files_only(path: Path, run: pytest.MonkeyPatch) -> None:
+    fill(path)
+    opened = enter(path, room=ROOM)
+    folder._open.clear()  # the power goes
+    opened.environment.close()
+    opened.volume.marks.close()
+    os.close(opened.lock)
+    run.setattr(codec, "boot", lambda: "run two")
+    names = {name: getattr(folder, name) for name in ("_DATA", "_MARKS", "_LOCK", "_STATE")}
+    with pytest.MonkeyPatch.context() as other:
+        for name, own in names.items():
+            other.setattr(folder, name, f"{own}-of-another-version")
+        fill(path)
+        assert kept(path) == 1
+    assert kept(path) == 0
 
 
 def test_while_it_is_open_it_is_not_clean(path: Path, run: pytest.MonkeyPatch) -> None:
     fill(path)
     opened = enter(path, room=ROOM)
-    assert (path / "state").read_text() == "open run one"
+    assert (path / folder._STATE).read_text() == "open run one"
     opened.distrust()
     opened.leave()
-    assert (path / "state").read_text() == "damaged"
+    assert (path / folder._STATE).read_text() == "damaged"
     assert kept(path) == 0
 
 
@@ -159,17 +176,17 @@ def test_several_processes_have_one_salt_and_the_last_to_leave_says_so(
     opened = enter(path, room=ROOM)
     assert salts == {opened.salt.hex()}
     opened.leave()
-    assert (path / "state").read_text().startswith("open ")
+    assert (path / folder._STATE).read_text().startswith("open ")
     others[0].kill()
     for other in others:
         other.communicate("", timeout=10)
-    assert (path / "state").read_text() == "clean"
+    assert (path / folder._STATE).read_text() == "clean"
 
 
 def test_who_does_not_let_go_is_not_waited_for_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "_PATIENCE", 0.05)
     assert kept(path) == 0
-    lock = os.open(path / "lock", os.O_RDWR)
+    lock = os.open(path / folder._LOCK, os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     with pytest.raises(TimeoutError, match="does not let go"):
         enter(path, room=ROOM)

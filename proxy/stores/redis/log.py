@@ -5,7 +5,8 @@ is done; who keeps something reads `drops` afterwards. So either the dropping fi
 keeping finds the drop: what was asked for before it does not stay. Every process follows both streams. A copy
 is vouched for while they are followed without a gap, and until there is news of it.
 
-Moments are the server's, which is one clock for all: each process knows how far its own is off.
+Moments are the server's, which is one clock for all: each process knows how far its own is off, to half of
+a quick round trip, and asks again before it goes by a clock that was set meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _MOST_NEWS = 20_000
 _AT_ONCE = 1000
 _BLOCK = 300  # ms for which the server holds a question without an answer
 _PAUSE = 0.05  # seconds before following is tried again
-_STEADY = 0.05  # seconds by which a clock may seem to move before it is believed
+_STEADY = 0.05  # seconds by which one clock may move against the other before somebody set it
+_QUESTIONS = 3  # for the time
 _INSTANT = 1e-5  # seconds, within which two moments are one
 _START = "0-0"
 
@@ -70,6 +72,8 @@ class Log:
         self._boot = boot
         self._origin = token_hex(8)
         self._offset: float | None = None
+        self._took = inf  # seconds for the answer that told it
+        self._ahead: float | None = None  # how far the wall clock is before the other one
         self._drops_at = self._news_at = ""
         self._floor = -inf  # of what was dropped before, nothing is known
         self._recent: deque[Drop] = deque()
@@ -99,12 +103,25 @@ class Log:
         return Instant(now=self._clock.now(), wall=wall, boot=self._boot)
 
     async def set_clock(self) -> None:
-        """Asks the server for the time. Raises LostError."""
-        before = self._clock.wall()
+        """Asks the server for the time: of several answers the quickest errs least. Raises LostError."""
+        answers = [await self._time() for _ in range(_QUESTIONS)]
+        took, offset, self._ahead = min(answers)
+        wrong = self._offset is not None and abs(offset - self._offset) > (took + self._took) / 2
+        if self._offset is None or wrong or took < self._took:
+            self._offset, self._took = offset, took
+
+    async def _time(self) -> tuple[float, float, float]:
+        """How long the answer took, how far the server is ahead of our wall clock, and that of the other."""
+        began, wall = self._clock.now(), self._clock.wall()
         (reply,) = await self._link.directly([("TIME",)])
-        offset = int(reply[0]) + int(reply[1]) / 1e6 - (before + self._clock.wall()) / 2
-        if self._offset is None or abs(offset - self._offset) > _STEADY:
-            self._offset = offset
+        took = self._clock.now() - began
+        return took, int(reply[0]) + int(reply[1]) / 1e6 - wall - took / 2, wall - began
+
+    async def look_at_clock(self) -> None:
+        """Asks again where the wall clock was set, or the machine slept. Raises LostError."""
+        ahead = self._clock.wall() - self._clock.now()
+        if self._ahead is not None and abs(ahead - self._ahead) > _STEADY:
+            await self.set_clock()
 
     # What is written
 

@@ -122,10 +122,11 @@ class RedisStore:
         return self._usage
 
     async def load(self, key: Key) -> Sequence[Entry]:
-        if self.drops.behind:
+        if self.drops.behind or not self.link.up:
             return ()
         name = member(key)
         try:
+            await self.log.look_at_clock()
             fields, indexed = await self.link.ask(
                 [("HGETALL", self._names.named(name)), ("ZSCORE", self._names.beside(name), short(name))]
             )
@@ -155,9 +156,10 @@ class RedisStore:
             # What it would have replaced is older than what its caller was just told.
             await self._drop_one(key, entry, 0)
             return False
-        if not self.link.up or self.log.forbids(key, entry, asked):
-            return False
         try:
+            await self._moment()
+            if not self.link.up or self.log.forbids(key, entry, asked):
+                return False
             *indexed, kept, later = await self.link.ask(*self._keeping(key, entry))
         except LostError:
             return False
@@ -197,15 +199,22 @@ class RedisStore:
         return self._gone(await self.drops.drop(key), "purged")
 
     async def drop_place(self, place: bytes) -> int:
-        return self._gone(await self.drops.drop(Drop(at=self.log.instant().wall, place=place)), "invalidated")
+        return self._gone(await self.drops.drop(Drop(at=await self._moment(), place=place)), "invalidated")
 
     async def purge(self, what: Purge) -> int:
-        meant, trusted = Drop(at=self.log.instant().wall, what=what), not self.drops.evicting
+        meant, trusted = Drop(at=await self._moment(), what=what), not self.drops.evicting
         gone = await self.drops.drop(meant)
         with suppress(LostError):
             if trusted and await self._evicting():
                 gone += await self.drops.drop(meant)  # the indexes that it went by were not whole
         return self._gone(gone, "purged")
+
+    async def _moment(self) -> float:
+        """Now, by the server's clock."""
+        with suppress(LostError):
+            if self.link.up:
+                await self.log.look_at_clock()
+        return self.log.instant().wall
 
     async def _drop_one(self, key: Key, entry: Entry, order: int) -> None:
         """The variant that this is, where it came in this order; 0 = whenever it came."""

@@ -53,13 +53,12 @@ async def opened() -> AsyncIterator[Open]:
         address: RedisAddress, *, clock: Any = None, connections: int = 4, **options: Any
     ) -> Made:
         made = Made(store=None, clock=clock or Hands())  # type: ignore[arg-type] # set below
-        options = {**CALM, "on_evict": made.evicted.append, **options}
+        options = {**CALM, "on_evict": made.evicted.append, "boot": BOOT, **options}
         store = RedisStore(
             client(address, timeout=options["timeout"], connections=connections),
             client(address, timeout=max(1.0, options["timeout"]), connections=1),
             made.clock,
             where="a test",
-            boot=BOOT,
             **options,
         )
         made.store = store

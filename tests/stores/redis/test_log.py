@@ -171,3 +171,17 @@ async def test_the_time_is_the_servers(server: RedisServer, opened: Open) -> Non
     one = (await opened(at(server), clock=Ahead())).store
     told = server.ask("TIME")
     assert abs(one.log.instant().wall - told[0]) < 5
+
+
+async def test_a_clock_that_was_just_set_makes_nothing_younger_on_another_machine(
+    server: RedisServer, opened: Open
+) -> None:
+    one, two = [await opened(at(server), boot=boot) for boot in ("one", "two")]
+    one.clock.ahead += 3600
+    two.clock.ahead -= 3600
+    assert await one.store.keep(key(), KEPT)
+    for later in (0.0, 30.0):
+        for given in (one, two):
+            given.clock.time += later
+        (found,) = await two.store.load(key())
+        assert abs(found.age(two.clock.now()) - later) < 5
