@@ -85,15 +85,15 @@ class FastPath:
             if found is None:
                 return False
             given = ids[0] if ids else b""
-            # The long way tells apart whether an upstream's id is this very one.
-            if given and (given in found.before or given in found.after):
-                return False
         now = self._clock.now()
         if not found.lasting.holds(now) or found.token != self._spoken():
             return False
         wall = self._clock.wall()
         if now >= found.until:
             found.renew(now, wall)
+        # The long way tells apart whether an upstream's id is this very one.
+        if given and (given in found.before or given in found.after):
+            return False
         request_id = given.decode() if given else self._identifiers.next(wall)
         body = found.body
         if len(body) < _LARGE:

@@ -218,6 +218,9 @@ steps = st.lists(
 @settings(max_examples=80, deadline=None)
 @given(steps=steps)
 @example(steps=[("ask", "/aged", [], "HEAD"), ("again", 1), ("pieces", 1)])
+@example(
+    steps=[("ask", "/theirs", ["X-Request-Id: theirs"], "GET"), ("again", 3), ("wait", 1.0), ("again", 2)]
+)
 def test_both_ways_give_the_same_bytes(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(compare(steps))
 
