@@ -12,7 +12,7 @@ import logging
 import socket
 from contextlib import suppress
 
-from proxy.config.certificates import certified_caller_side, for_callers
+from proxy.config.certificates import CertificateError, certified_caller_side, for_callers
 from proxy.config.following import follow
 from proxy.config.settings import Settings
 from proxy.observe.logs import MOST_BODY
@@ -47,7 +47,7 @@ class Serving:
         self._late: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._follow()
-        if runtime.opened.lasting and runtime.opened.salt is None:
+        if runtime.opened.lasting:
             self._late = loop.create_task(self._adopt(), name="late store")
 
     async def listen(self) -> str:
@@ -104,12 +104,21 @@ class Serving:
             self._watch = self._loop.create_task(follow((), (self._certified,)), name="certificate")
 
     async def _adopt(self) -> None:
-        """A store that was not there at the start has come: its names are the ones to go by."""
-        while self.runtime.opened.salt is None:  # noqa: ASYNC110 - it comes from another process's doing
+        """The names to go by are those of the store, which may come late, or lose its data and get others."""
+        known = self.runtime.salt
+        while True:
             await asyncio.sleep(_LATE)
-        await self.change(self.settings)
-        if self.runtime.salt != self.runtime.opened.salt:
-            _LOGGER.warning("The store came late; what it has from others is found after a restart")
+            salt = self.runtime.opened.salt
+            if salt is None or salt == known:
+                continue
+            try:
+                async with self._one:  # a reload may be under way
+                    await self._change(self.settings)
+            except CertificateError:
+                continue  # whoever follows the files says so
+            known = salt
+            if self.runtime.salt != salt:
+                _LOGGER.warning("The store has names of its own; what is in it is found after a restart")
 
     def drain(self) -> None:
         """Connections are closed after their next answer, WebSockets with a Close now."""

@@ -4,7 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -119,3 +120,17 @@ async def test_leaving_ends_with_its_time(origin: Origin, sockets: dict[int, soc
     with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
         await reader.readexactly(1)
     writer.close()
+
+
+async def test_a_store_that_has_other_names_now_is_gone_by_them(origin: Origin, tmp_path: Path):
+    store = {"cache": {"store": f"disk://{tmp_path / 'cache'}"}}
+    whole = load(None, {**store, "upstreams": {"up": {"base_url": origin.url}}}, {}).settings
+    serving = Serving(whole, await build(whole), asyncio.get_running_loop())
+    first = serving.runtime
+    assert first.salt == first.opened.salt
+    cast("Any", first.opened.store).behind._folder.salt = b"another one" * 3
+    async with asyncio.timeout(10):
+        while serving.runtime.salt != b"another one" * 3:  # noqa: ASYNC110 - of what goes on elsewhere
+            await asyncio.sleep(0.01)
+    assert serving.runtime.opened is first.opened
+    await serving.close()

@@ -304,9 +304,7 @@ class RedisStore:
         )
         if not isinstance(salt, bytes):
             raise LostError("it takes no writes")
-        if self.salt is not None and salt != self.salt:
-            raise LostError("its salt is another one now: restart to use it")
-        self.salt = salt
+        self.salt = salt  # another one where Redis had lost it, and somebody else came first
         await self._evicting()
         told = await self._client.told("memory")
         counts = (

@@ -21,3 +21,11 @@ class TestContract(SharedContract):
             return given
 
         return make
+
+
+async def test_a_salt_that_is_another_one_now_is_the_one_to_go_by(server: RedisServer, opened: Open) -> None:
+    """Redis had lost its data, and a program that knew nothing of the earlier one came first."""
+    one = (await opened(at(server))).store
+    server.ask("SET", one._names.salt, b"o" * 32)
+    await one._refresh()
+    assert (one.salt, one.trouble) == (b"o" * 32, None)
