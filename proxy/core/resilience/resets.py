@@ -15,7 +15,9 @@ from typing import Any
 from proxy.core.caching.syntax import instant
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}", re.ASCII)
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]| ?UTC|[+-]\d\d:?\d\d)?", re.ASCII)
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]| ?UTC|[+-]\d\d:?\d\d)?", re.ASCII
+)
 _GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(d|h|ms|m|us|µs|ns|s)")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _MU_IN_LATIN_1 = "µ".encode().decode("latin-1")  # as a field shows what was sent in UTF-8
@@ -45,7 +47,7 @@ def date(text: str, wall: float) -> float | None:
 
 
 def iso(text: str, wall: float) -> float | None:
-    """`2024-05-20T10:13:20Z` (RFC 3339, ISO 8601); without a zone it is UTC."""
+    """`2024-05-20T10:13:20Z` (RFC 3339, ISO 8601), Jira's `2024-05-20T10:13Z`; without a zone it is UTC."""
     if _ISO.fullmatch(text) is None:
         return None
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text.upper().replace(" UTC", "Z").replace("UTC", "Z"))
