@@ -1,10 +1,10 @@
 """May this request have the upstream's credential?
 
 The law: where the operator has listed what is allowed, everything else is refused before a byte goes out,
-a stored answer included. A path is allowed only where it is both as it is spelled and as a server may
-decode it; a request that could be taken for another by a field is not allowed at all. A WebSocket with a
-credential is not for every page: browsers let any page open one to any address, this machine's included,
-and say only in Origin which page it was.
+a stored answer included. A path is allowed only where it is both as it is spelled and as servers may
+decode it, those too that do so more than once; a request that could be taken for another by a field is not
+allowed at all. A WebSocket with a credential is not for every page: browsers let any page open one to any
+address, this machine's included, and say only in Origin which page it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from urllib.parse import unquote
 
 from proxy.core.failure import PermissionDeniedError
 from proxy.core.message import Request
-from proxy.core.routing import Route
+from proxy.core.routing import Route, dotted
+
+_MOST_DECODED = 4  # times; what still changes then means nothing good
 
 # Fields by which some servers take a request for one of another method or path.
 _OTHERWISE = frozenset(
@@ -41,7 +43,7 @@ def check(request: Request, route: Route, target: str) -> None:
     if route.allow is None:
         return
     path = target.partition("?")[0]
-    spellings = {path, unquote(path, "latin-1")}
+    spellings = _spellings(path)
     method = request.method
     if not any(all(match.admits(method, spelling) for spelling in spellings) for match in route.allow):
         raise _refused(f"{route.name} allows its credential for other methods or paths than this.")
@@ -57,6 +59,19 @@ def _check_page(request: Request) -> None:
             place[1].lower() != request.host.lower() and _OWN_MACHINE.fullmatch(place[2]) is None
         ):
             raise _refused("A page of another site may not open a WebSocket with this credential.")
+
+
+def _spellings(path: str) -> set[str]:
+    found = {path}
+    for _ in range(_MOST_DECODED):
+        plain = unquote(path, "latin-1")
+        if plain == path:
+            return found
+        if dotted(plain):
+            break
+        found.add(plain)
+        path = plain
+    raise _refused("The path is encoded more than once, and what it means then is another's to say.")
 
 
 def _refused(detail: str) -> PermissionDeniedError:

@@ -193,6 +193,11 @@ _DOTS = re.compile(rf"(?:^|{_SLASH}){_DOT}{{1,2}}(?:;[^/]*)?(?={_SLASH}|$)", re.
 _PLAIN = re.compile(r"/[A-Za-z0-9/_~+,:@=&$!'()*-]*(?:\?[A-Za-z0-9/_~+,:@=&$!'()*.%;?-]*)?")
 
 
+def dotted(path: str) -> bool:
+    """Whether it has a segment that reads as `.` or `..`."""
+    return _DOTS.search(path) is not None
+
+
 def check_target(target: str) -> None:
     """Raises BadRequestError where the target's meaning is in the eye of the reader."""
     if _PLAIN.fullmatch(target) and not target.startswith("//"):
@@ -202,5 +207,5 @@ def check_target(target: str) -> None:
     path = target.partition("?")[0]
     if path.startswith("//"):
         raise BadRequestError("The path begins with two slashes: some servers read a host there.")
-    if _DOTS.search(path) is not None:
+    if dotted(path):
         raise BadRequestError("The path holds dot segments, plain or encoded.")

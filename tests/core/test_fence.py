@@ -59,6 +59,27 @@ def test_everything_else_is_refused(method: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/%252e%252e/admin",
+        "/a/..%255cadmin",
+        "/%25252e./admin",
+        "/.%252e;x/admin",
+        "/" + "%" + "25" * 6 + "41",
+    ],
+)
+def test_what_is_encoded_twice_leads_nowhere_else(path: str) -> None:
+    with pytest.raises(PermissionDeniedError, match="more than once"):
+        check("POST", f"/search{path}")
+
+
+def test_a_slash_that_is_encoded_twice_is_one() -> None:
+    with pytest.raises(PermissionDeniedError, match="other methods or paths"):
+        check("GET", "/repos/a/b%252Fkeys")
+    check("POST", "/search/a%252Fb%2525")
+
+
+@pytest.mark.parametrize(
     "name",
     ["X-HTTP-Method-Override", "x_http_method", "X-Method-Override", "X-Original-URL", "X-Rewrite-Url"],
 )
