@@ -21,6 +21,7 @@ from proxy.core.message import Headers
 from proxy.core.value import dataclass
 
 MOST_READ = 64 * 1024  # bytes of an error body that are read before anything is decided
+LEGIBLE = frozenset({"identity", "gzip", "x-gzip", "deflate"})  # what `decoded` can undo
 _MOST_VALUES = 50  # of one place with `*` in it
 _XML_TEXT = 4096  # characters of one element
 
@@ -176,14 +177,21 @@ def decoded(body: bytes, coding: str | None, most: int) -> bytes:
     match (coding or "identity").strip().lower():
         case "identity" | "":
             return body[:most]
-        case "gzip" | "x-gzip" | "deflate":
-            try:
-                # 47: gzip or zlib, whichever the header says; never more than is asked for.
-                return zlib.decompressobj(47).decompress(body, most)
-            except zlib.error:
-                return b""
+        case "gzip" | "x-gzip":
+            return _inflated(body, most, 47) or b""
+        case "deflate":
+            # Some send it bare, without zlib's head.
+            return _inflated(body, most, 47) or _inflated(body, most, -15) or b""
         case _:
             return b""
+
+
+def _inflated(body: bytes, most: int, bits: int) -> bytes | None:
+    """`bits` 47: gzip or zlib, whichever the head says. Never more than is asked for."""
+    try:
+        return zlib.decompressobj(bits).decompress(body, most)
+    except zlib.error:
+        return None
 
 
 def values(places: tuple[Place, ...], answer: Answer) -> Iterator[str]:

@@ -9,7 +9,9 @@ message writes exactly one framing field.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+from proxy.core.dialect import LEGIBLE, PLAIN
 from proxy.core.failure import BadRequestError
 from proxy.core.message import Field, Headers, Request, lower_name
 from proxy.core.routing import Route
@@ -111,7 +113,7 @@ def forward(
     replaced = route.injector.replaced
     seen_id = seen_trace = False
     fields: list[Field] = []
-    for field in request.headers.fields:
+    for field in _offered(request.headers, route).fields:
         name = lower_name(field[0])
         if name in dropped or name.replace("_", "-") in replaced:
             continue
@@ -148,6 +150,22 @@ def _dropped(request: Request, route: Route) -> frozenset[str]:
     dropped = HOP_BY_HOP | _OURS | FORWARDED | listed(request.headers) | route.remove_headers
     dropped |= frozenset(name.lower() for name, _ in route.set_headers)
     return dropped | OWN_FIELDS if request.switch else dropped
+
+
+def _offered(headers: Headers, route: Route) -> Headers:
+    """Where failures are read: without the codings in which they could not be (RFC 9110 §12.5.3)."""
+    accepted = None if route.dialect is PLAIN else headers.joined("accept-encoding")
+    if accepted is None or (kept := legible(accepted)) == accepted:
+        return headers
+    return headers.replacing("Accept-Encoding", kept)
+
+
+@lru_cache(maxsize=256)
+def legible(accepted: str) -> str:
+    """What of an Accept-Encoding is left of it."""
+    wanted = [part.strip() for part in accepted.split(",")]
+    kept = [part for part in wanted if part.partition(";")[0].strip().lower() in LEGIBLE]
+    return ", ".join(kept) or "identity"
 
 
 def _configured(route: Route, fields: list[Field]) -> list[Field]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.dialect import Dialect, Place
 from proxy.core.failure import BadRequestError
 from proxy.core.forwarding import (
     HOP_BY_HOP,
@@ -52,6 +53,26 @@ def test_hop_by_hop_fields_are_dropped_both_ways(name):
 )
 def test_what_is_ours_to_write_is_not_copied(name):
     assert kept(Headers.of((name, "x"))) == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "onward"),
+    [
+        ("gzip, deflate", "gzip, deflate"),
+        ("br, gzip;q=0.8, zstd, *;q=0.1", "gzip;q=0.8"),
+        ("gzip, compress, deflate, br", "gzip, deflate"),
+        ("X-GZIP;Q=0.5 ,Identity", "X-GZIP;Q=0.5, Identity"),
+        ("br", "identity"),
+        ("*", "identity"),
+        ("", "identity"),
+    ],
+)
+def test_where_failures_are_read_nothing_is_accepted_in_which_they_could_not_be(accepted, onward):
+    spoken = replace(PLAIN, dialect=Dialect(code=(Place.of("error.code"),)))
+    headers = Headers.of(("Accept-Encoding", accepted))
+    assert kept(headers, spoken) == [("accept-encoding", onward)]
+    assert kept(headers) == [("accept-encoding", accepted)]
+    assert kept(Headers(), spoken) == []
 
 
 def test_fields_that_connection_lists_are_dropped_over_all_its_lines():

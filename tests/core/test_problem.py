@@ -79,7 +79,13 @@ def test_long_words_are_cut_in_detail_but_not_in_original():
 
 @pytest.mark.parametrize(
     ("coding", "encode"),
-    [("gzip", gzip.compress), ("deflate", zlib.compress), ("GZIP", gzip.compress), ("identity", bytes)],
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data, wbits=-15)),
+        ("GZIP", gzip.compress),
+        ("identity", bytes),
+    ],
 )
 def test_a_coded_body_is_decoded_to_be_read(coding, encode):
     body = encode(b'{"message": "no"}')
