@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from proxy.core.failure import CredentialError
@@ -98,6 +99,32 @@ def parameter(request: Request, name: str) -> str:
     wanted = name.encode("utf-8")
     found = [piece for piece in request.query.split("&") if _parameter_name(piece) == wanted]
     return unquote(found[-1].partition("=")[2]) if found else ""
+
+
+# Fields in which answers repeat the URL that was asked, and with it its query.
+_LINKING = frozenset({"location", "content-location", "link", "refresh"})
+
+
+def without_echo(headers: Headers, name: str) -> Headers:
+    """The fields of an answer, with the value of this query parameter masked in their URLs."""
+    if _LINKING.isdisjoint(headers.names()):
+        return headers
+    pattern = _parameter_in_text(name)
+    return Headers(
+        [
+            (field, pattern.sub(rb"\1***", value) if lower_name(field) in _LINKING else value)
+            for field, value in headers.fields
+        ]
+    )
+
+
+@lru_cache(maxsize=256)
+def _parameter_in_text(name: str) -> re.Pattern[bytes]:
+    """The parameter in a URL, also in one that is itself a parameter of another."""
+    names = b"|".join(re.escape(one.encode()) for one in {name, quote(name), quote(name, safe="")})
+    return re.compile(
+        rb"((?:[?&;]|%3[fF]|%26|%3[bB])(?:" + names + rb")(?:=|%3[dD]))(?:(?!%26|%23)[^&;#<>\"'\s,])*"
+    )
 
 
 def _is_twin(name: bytes, replaced: frozenset[str]) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from proxy.auth.keys import Keys
-from proxy.auth.placing import AUTHORIZATION, parameter, revealed, with_parameter
+from proxy.auth.placing import AUTHORIZATION, parameter, revealed, with_parameter, without_echo
 from proxy.auth.veil import Veil
 from proxy.core.failure import CredentialError
-from proxy.core.message import Request, Response
+from proxy.core.message import Headers, Request, Response
 from proxy.core.ports import Secret
 from proxy.core.routing import Origin
 
@@ -56,6 +56,9 @@ class Query:
             key = self._keys.another(parameter(sent, self._name), answer)
             return None if key is None else self._placed(request, key)
         return None
+
+    def cleared(self, fields: Headers) -> Headers:
+        return without_echo(fields, self._name)
 
     def mask(self, text: str) -> str:
         with contextlib.suppress(CredentialError):

@@ -15,7 +15,7 @@ from proxy.auth.placing import without
 from proxy.auth.veil import Veil
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, Response, lower_name
-from proxy.core.ports import Expiring, Injector, Renewable
+from proxy.core.ports import Echoed, Expiring, Injector, Renewable
 from proxy.core.routing import Origin
 
 
@@ -68,6 +68,12 @@ class Several:
 
     async def close(self) -> None:
         await asyncio.gather(*(member.close() for member in self._members if isinstance(member, Expiring)))
+
+    def cleared(self, fields: Headers) -> Headers:
+        for member in self._members:
+            if isinstance(member, Echoed):
+                fields = member.cleared(fields)
+        return fields
 
     def mask(self, text: str) -> str:
         for member in self._members:

@@ -192,6 +192,14 @@ class Renewable(Protocol):
 
 
 @runtime_checkable
+class Echoed(Protocol):
+    """An injector whose credential stands in the URL, which answers repeat: in Location, in Link."""
+
+    def cleared(self, fields: Headers) -> Headers:
+        """An answer's fields without it."""
+
+
+@runtime_checkable
 class Expiring(Protocol):
     """An injector whose credential lives for a while and is renewed in the background."""
 

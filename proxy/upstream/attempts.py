@@ -37,7 +37,7 @@ from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
 from proxy.upstream.budgets import Budgets
 from proxy.upstream.hedge import Hedges
-from proxy.upstream.judging import judged
+from proxy.upstream.judging import received
 from proxy.upstream.replay import Replay, Rooms, keeping, replayable
 from proxy.upstream.session import Call, CallerFault, Session
 
@@ -286,7 +286,7 @@ class _Trial(RetryOptionsBase):
         try:
             response = await self._owner.session.send(call)
             path, wall = call.request.path, self._owner.clock.wall()
-            return await judged(response, self._route.dialect, path=path, wall=wall)
+            return await received(response, self._route, path=path, wall=wall)
         except CallerFault as fault:
             raise fault.failure from None
         except APIError as failure:

@@ -2,7 +2,8 @@
 
 The law: at most 64 KiB of a body are read, of a failure or of a success that its API's dialect doubts,
 and nothing that was read is lost. A body that comes slowly is not waited for: what is here by then is
-judged. Without a dialect an answer is what its status says, and is not touched.
+judged. Without a dialect an answer is what its status says, and is not touched. A credential that stood in
+the URL goes no further in the links of an answer, to no caller and into no store.
 """
 
 from __future__ import annotations
@@ -10,15 +11,31 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from proxy.core.classify import classify
 from proxy.core.dialect import MOST_READ, PLAIN, Dialect, heard
 from proxy.core.failure import APIError
 from proxy.core.message import Body, Response, Whole
+from proxy.core.ports import Echoed
+from proxy.core.routing import Route
 
 _FIRST_FAILURE = 400
 _PATIENCE = 2.0  # seconds for an error's body; it mostly comes with its head
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b|text/json\b", re.IGNORECASE)
+
+
+async def received(response: Response, route: Route, *, path: str, wall: float) -> Response:
+    """What came, fit to be decided about and passed on."""
+    injector = route.injector
+    if _echoed(type(injector)) and isinstance(injector, Echoed):
+        response = response.with_headers(injector.cleared(response.headers))
+    return await judged(response, route.dialect, path=path, wall=wall)
+
+
+@lru_cache
+def _echoed(kind: type[object]) -> bool:
+    return issubclass(kind, Echoed)
 
 
 async def judged(response: Response, dialect: Dialect, *, path: str, wall: float) -> Response:

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.auth.query import Query
 from proxy.core.failure import CredentialError
-from proxy.core.ports import Injector
+from proxy.core.message import Headers
+from proxy.core.ports import Echoed, Injector
 from tests.auth.planted import CANARY, ORIGIN, SALT, Planted, request
 
 
@@ -41,6 +42,26 @@ def test_name_and_value_make_the_identity() -> None:
     assert here == Query("key", Planted(), SALT).identity()
     assert here != Query("other", Planted(), SALT).identity()
     assert here != Query("key", Planted("other-value"), SALT).identity()
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("/b?x=1&key=SECRET&page=2#key", "/b?x=1&key=***&page=2#key"),
+        ("https://a/b?key=SECRET", "https://a/b?key=***"),
+        ('<https://a/b?key=SECRET&page=2>; rel="next"', '<https://a/b?key=***&page=2>; rel="next"'),
+        ("/login?to=%2Fb%3Fkey%3DSECRET%26x%3D1", "/login?to=%2Fb%3Fkey%3D***%26x%3D1"),
+        ("/b?monkey=1&keys=2;key=SECRET", "/b?monkey=1&keys=2;key=***"),
+        ("/key/b", "/key/b"),
+    ],
+)
+def test_links_of_an_answer_that_repeat_the_url_repeat_no_secret(said: str, left: str) -> None:
+    for name in ("Location", "CONTENT-LOCATION", "link", "Refresh"):
+        fields = Headers.of(("A", "?key=b"), (name, said.replace("SECRET", quote(CANARY, safe=""))))
+        injector = Query("key", Planted(), SALT)
+        assert isinstance(injector, Echoed)
+        assert list(injector.cleared(fields)) == [("a", "?key=b"), (name.lower(), left)]
+    assert injector.cleared(Headers.of(("A", "?key=b"))) == Headers.of(("A", "?key=b"))
 
 
 async def test_it_hides_its_secret() -> None:

@@ -11,6 +11,7 @@ from proxy.auth.keys import Keys
 from proxy.auth.query import Query
 from proxy.auth.several import Several
 from proxy.core.failure import CredentialError
+from proxy.core.message import Headers
 from proxy.core.ports import Injector
 from tests.auth.planted import ORIGIN, SALT, Hands, Planted, answered, request
 from tests.auth.samples import grants
@@ -100,3 +101,11 @@ def test_together_they_are_one_identity_and_hide_all_secrets() -> None:
     assert injector.identity() != Several([two, one], SALT).identity()
     assert injector.mask("value-1 pass-1") == "*** ***"
     assert "value-1" not in repr(injector)
+
+
+def test_of_those_in_the_url_none_stands_in_the_links_of_an_answer() -> None:
+    made = Several(
+        [Header("X-A", Planted(), SALT), Query("k", Planted(), SALT), Query("l", Planted(), SALT)], SALT
+    )
+    fields = Headers.of(("Location", "/a?k=one&l=two&m=three"))
+    assert list(made.cleared(fields)) == [("location", "/a?k=***&l=***&m=three")]

@@ -14,6 +14,7 @@ from tests.wire import request
 CANARY = "canary+7f3a/Zx=9"
 BASIC = base64.b64encode(f"robot:{CANARY}".encode()).decode()
 TRACES = (CANARY, BASIC, quote(CANARY, safe=""), "canary", BASIC[8:24])
+KEPT = ("Cache-Control", "max-age=60")
 ENV = {"BENCH_TOKEN": CANARY}
 
 
@@ -97,6 +98,19 @@ def test_a_redirect_is_passed_on_and_not_followed(proxy, origin):
     answer = proxy.get("/bearer/x")
     assert (answer.status, answer.header("Location")) == (302, f"{origin.url}/elsewhere?a=%2F")
     assert origin.count() == 1
+
+
+def test_a_key_in_the_query_comes_back_in_no_link_and_is_stored_with_none(proxy, origin):
+    def moved(hit):
+        link = f'<{origin.url}{hit.target}&page=2>; rel="next"'
+        return head(301, [("Location", f"/y{hit.target[2:]}"), ("Link", link), ("Content-Length", "0"), KEPT])
+
+    origin.on("/x").raw(moved)
+    for _ in range(2):
+        answer = proxy.get("/query/x?b=1")
+        assert (answer.status, answer.header("Location")) == (301, "/y?b=1&api_key=***")
+        assert answer.header("Link") == f'<{origin.url}/x?b=1&api_key=***&page=2>; rel="next"'
+    assert origin.count("/x") == 1
 
 
 def test_a_file_is_read_anew_when_it_changes(leeward, origin, tmp_path):

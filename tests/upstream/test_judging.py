@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,8 @@ from proxy.core.dialect import MOST_READ, PLAIN, Dialect, Place, Row
 from proxy.core.failure import APIError, RateLimitError, ServerError, UpstreamProtocolError
 from proxy.core.message import Body, Headers, Response, Whole
 from proxy.upstream import judging
-from proxy.upstream.judging import judged
+from proxy.upstream.judging import judged, received
+from tests.core.test_routing import NoCredential, route
 
 ROWS = (Row(kind=RateLimitError, statuses=frozenset({200, 403}), codes=("limited",)),)
 DIALECT = Dialect(code=(Place.of("error"),), rows=ROWS)
@@ -145,3 +147,15 @@ async def test_closing_what_is_left_closes_the_source() -> None:
     answer = await judge(response(403, body))
     answer.body.close()
     assert body.closed
+
+
+async def test_a_credential_that_stands_in_the_url_goes_no_further_in_an_answer_s_links() -> None:
+    class InQuery(NoCredential):
+        def cleared(self, fields: Headers) -> Headers:
+            return fields.replacing("Location", "/cleared")
+
+    said = response(302, Whole(), ("Location", "/a?key=secret"))
+    for injector, location in ((InQuery(), "/cleared"), (NoCredential(), "/a?key=secret")):
+        asked = replace(route("up", "/up"), injector=injector)
+        passed = await received(said, asked, path="/", wall=0.0)
+        assert passed.headers.all("location") == [location]
