@@ -38,14 +38,8 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
                 f"{where} is taken by upstream {other}; give one of them another",
             )
     server = _mapping(data.get("server"))
-    if str(server.get("workers") or 1) != "1" and _idempotent(data):
-        yield (
-            ("server", "workers"),
-            (
-                "each worker would know the Idempotency-Keys of its own callers alone; "
-                "write 1, or take `idempotency` out of all upstreams"
-            ),
-        )
+    if str(server.get("workers") or 1) != "1":
+        yield from _of_workers(data)
     try:
         listen, admin = (address(server.get(key) or usual) for key, usual in _ADDRESSES.items())
     except ValueError:
@@ -58,6 +52,36 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     if listen.port == admin.port != 0 if both_ports else listen == admin:
         what = f"port {admin.port}" if admin.path is None else "socket"
         yield ("server", "admin"), f"is on the same {what} as server.listen; give it another"
+
+
+def _of_workers(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """What only one worker can do."""
+    for name in _unshared(data):
+        yield (
+            ("upstreams", name, "auth", "refresh_token"),
+            (
+                "several workers would each exchange it, and a provider that replaces it takes the second "
+                "for a thief; write state_file: PATH beside it"
+            ),
+        )
+    if _idempotent(data):
+        yield (
+            ("server", "workers"),
+            (
+                "each worker would know the Idempotency-Keys of its own callers alone; "
+                "write 1, or take `idempotency` out of all upstreams"
+            ),
+        )
+
+
+def _unshared(data: Mapping[str, Any]) -> Iterator[str]:
+    """The upstreams whose refresh token no worker would hear of from another."""
+    for name, upstream in _mapping(data.get("upstreams")).items():
+        auth = _mapping(upstream).get("auth")
+        for one in auth if isinstance(auth, list) else [auth]:
+            said = _mapping(one)
+            if said.get("refresh_token") is not None and said.get("state_file") is None:
+                yield name
 
 
 def _idempotent(data: Mapping[str, Any]) -> bool:

@@ -84,6 +84,28 @@ def test_two_upstreams_cannot_have_the_same_place(tmp_path: Path) -> None:
     ]
 
 
+OAUTH2 = "type: oauth2, token_url: 'https://a.example/t', client_id: me, client_secret: s, refresh_token: r"
+
+
+@pytest.mark.parametrize(
+    ("server", "auth", "told"),
+    [
+        ("workers: 2", f"{{{OAUTH2}}}", True),
+        ("workers: auto", f"[{{type: header, name: X, value: y}}, {{{OAUTH2}}}]", True),
+        ("workers: 2", f"{{{OAUTH2}, state_file: state.json}}", False),
+        ("workers: 1", f"{{{OAUTH2}}}", False),
+    ],
+)
+def test_a_refresh_token_of_several_workers_needs_a_file(
+    server: str, auth: str, told: bool, tmp_path: Path
+) -> None:
+    found = problems(f"server: {{{server}}}\n{LEAST}    auth: {auth}\n", tmp_path)
+    assert len(found) == told
+    assert all(
+        "several workers would each exchange it" in one and ".auth.refresh_token" in one for one in found
+    )
+
+
 @pytest.mark.parametrize(
     ("server", "upstream", "told"),
     [
