@@ -52,8 +52,7 @@ def client(service: str, url: str, key: str = "unused", secret: str = "unused", 
         region_name="eu-west-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
-        config=ONCE,
-        **more,
+        **{"config": ONCE, **more},
     )
 
 
@@ -119,3 +118,26 @@ def test_a_failure_of_ours_is_the_sdk_s_own_as_well(proxy, service, prefix):
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 502
     assert response["Error"]["Code"] == "ServiceUnavailable"
     assert response["Error"]["Message"]
+
+
+def test_calls_of_a_dead_vendor_stay_within_the_budget(leeward, origin):
+    origin.on("/").reply(
+        503, b"<Error><Code>InternalError</Code></Error>", [("Content-Type", "application/xml")]
+    )
+    auth = {
+        "service": "s3",
+        "region": "eu-west-1",
+        "access_key_id": "AKID",
+        "secret_access_key": "secret-key",
+    }
+    budget = {"budget": {"ratio": 0.2, "min_per_second": 0.1}}
+    upstream = {"preset": "aws", "base_url": origin.url, "auth": auth, "retry": budget}
+    proxy = leeward({"upstreams": {"s3": upstream}})
+    twice = ONCE.merge(Config(retries={"total_max_attempts": 2, "mode": "standard"}))
+    s3 = client("s3", f"{proxy.base}/s3", config=twice)
+    for _ in range(5):
+        with pytest.raises(ClientError) as raised:
+            s3.list_buckets()
+        assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    # boto3 cannot be told to leave it: ten sendings of its own, half of them repetitions, and two of ours.
+    assert 10 <= origin.count("/") <= 12

@@ -63,6 +63,7 @@ STRIPE = {
 }
 STRIPE_TYPES = {402: "card_error", 409: "api_error", 500: "api_error"}
 GITHUB = {"m401": 401, "m403": 403, "m404": 404, "m422": 422, "m500": 500, "limited": 403}
+TIGHT = {"budget": {"ratio": 0.2, "min_per_second": 0.1}}
 CODES = {
     "m401": "authentication",
     "m403": "permission_denied",
@@ -95,6 +96,8 @@ def scripted(origin) -> None:
         if name != "limited":
             origin.on(f"/g/users/{name}").reply(*answer({"message": "No."}, status))
     limited = answer({"message": "You have exceeded a secondary rate limit."})[1]
+    for path in ("/dead/models", "/dead/zen"):
+        origin.on(path).reply(503)
     origin.on("/g/users/limited").reply(403, limited, [JSON, ("Retry-After", "0")])
 
 
@@ -109,6 +112,9 @@ def test_node_s_sdks(leeward, origin, packages):
         "github": at("github", "/g"),
         "gone": {"preset": "openai", "base_url": nobody},
         "away": {"preset": "github", "base_url": nobody},
+        # Dead ones: over ten seconds one retry, or a fifth of the calls.
+        "dear": at("openai", "/dead", retry=TIGHT),
+        "rare": at("github", "/dead", retry=TIGHT),
     }
     env = {
         "OPENAI_API_KEY": "key-of-openai",
@@ -152,6 +158,9 @@ def test_node_s_sdks(leeward, origin, packages):
     assert origin.count("/v1/customers/c500") == origin.count("/v1/customers/c409") == ATTEMPTS
     assert origin.count("/v1/customers/c402") == 1
     assert origin.count("/g/users/limited") == ATTEMPTS
+    # Ten calls, and a fifth more.
+    for path in ("/dead/models", "/dead/zen"):
+        assert 10 <= origin.count(path) <= 12
     keys = {"key-of-openai", "key-of-stripe", "key-of-github"}
     assert {value for hit in origin.hits() for value in hit.headers("authorization")} == {
         f"Bearer {key}" for key in keys

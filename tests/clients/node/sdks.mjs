@@ -45,6 +45,7 @@ const quota = await failure(() => openai("openai").models.retrieve("quota"));
 summary.openai.quota = [quota.constructor.name, quota.code];
 const gone = await failure(() => openai("gone").models.list());
 summary.openai.ours = [gone.constructor.name, gone.status, gone.code];
+for (let call = 0; call < 10; call++) await failure(() => openai("dear").models.list());
 
 // It takes a host and a port and no path, so its upstream stands at the prefix /.
 const { hostname: host, port } = new URL(base);
@@ -66,6 +67,7 @@ for (const name of ["m401", "m403", "m404", "m422", "m500", "limited"]) {
   summary.github.failures.push([name, error.name, error.status, error.response?.headers["leeward-error"]]);
 }
 const away = await failure(() => octokit("away").rest.users.getByUsername({ username: "octocat" }));
+for (let call = 0; call < 10; call++) await failure(() => octokit("rare").rest.meta.getZen());
 summary.github.ours = [away.name, away.status, away.response.data.message !== undefined];
 
 process.stdout.write(JSON.stringify(summary));
