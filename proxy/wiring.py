@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from proxy import __version__
 from proxy.auth.surroundings import Surroundings
 from proxy.auth.veil import Veil
-from proxy.config.certificates import Certified, certified_upstream_side, for_upstream, shown
+from proxy.config.certificates import Certified, for_upstream, upstream_sides
 from proxy.config.following import follow, missing
 from proxy.config.places import Disk, Memory, place
 from proxy.config.redis import address_of
@@ -96,6 +96,7 @@ class Runtime:
     rooms: Rooms
     bug: Callable[[str, BaseException], None]
     explain: Callable[[str, str], Awaitable[Mapping[str, Any]]]
+    renewed: asyncio.Event  # an upstream is to be shown another certificate
     _watch: asyncio.Task[None] | None = field(default=None)
 
     async def close(self, grace: float = _LAST_GRACE) -> None:
@@ -114,7 +115,8 @@ class Runtime:
 
     def watch(self, files: Sequence[FileSecret], certified: Sequence[Certified]) -> None:
         if files or certified:
-            self._watch = asyncio.create_task(follow(files, certified), name="secret files")
+            follows = follow(files, certified, lambda _one: self.renewed.set())
+            self._watch = asyncio.create_task(follows, name="secret files")
 
 
 async def build(settings: Settings, before: Runtime | None = None, *, shared: Path | None = None) -> Runtime:
@@ -123,9 +125,7 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     With `before`, which it is to replace, on the store and with the figures of that; nothing is changed
     there where this raises. `shared` is the folder in which several workers keep what memory:// means.
     """
-    own = {name: upstream.certificates() for name, upstream in settings.upstreams.items()}
-    certified = {name: certified_upstream_side(said) for name, said in own.items() if said is not None}
-    digests = await asyncio.to_thread(shown, certified)
+    sides = await asyncio.to_thread(upstream_sides, settings.upstreams)
     clock = MonotonicClock()
     if before is None:
         metrics = Metrics(__version__)
@@ -138,9 +138,9 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     store = opened.store
     salt = _salt(settings, opened, before)
     rotated = {} if before is None else before.rotated
-    session = Session(contexts={name: one.context for name, one in certified.items()})
+    session = Session(contexts={name: one.context for name, one in sides.items()})
     routes = [
-        route(name, said, settings, salt, errand=Errand(session), rotated=rotated, digest=digests[name])
+        route(name, said, settings, salt, errand=Errand(session), rotated=rotated, side=sides.get(name))
         for name, said in settings.upstreams.items()
     ]
     table = Table(routes)
@@ -219,11 +219,12 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
         salt=salt,
         rotated=rotated,
         rooms=rooms,
+        renewed=asyncio.Event() if before is None else before.renewed,
         bug=lambda request, error: _LOGGER.error("Our fault: request %s failed", request, exc_info=error),
     )
     for trouble in await asyncio.to_thread(missing, settings.secrets()):
         _LOGGER.warning("Calls with this credential will fail: %s", trouble)
-    runtime.watch(settings.file_secrets(), tuple(certified.values()))
+    runtime.watch(settings.file_secrets(), tuple(sides.values()))
     runtime.checks.start()
     return runtime
 
@@ -269,12 +270,12 @@ def route(
     *,
     errand: Fetch | None = None,
     rotated: dict[str, Kept] | None = None,
-    digest: bytes = b"",
+    side: Certified | None = None,
 ) -> Route:
     """One upstream with its rules, in core's terms.
 
     Without `errand` it can be looked at, not used where a token is needed. `rotated` are the refresh tokens
-    that this process got in place of those configured, `digest` is that of our certificate in TLS.
+    that this process got in place of those configured, `side` what we show in TLS.
     """
     surroundings = Surroundings(
         salt=salt,
@@ -293,7 +294,7 @@ def route(
             name=name,
             origins=said.base_url,
             injector=credential,
-            certificate=digest,
+            certificate=b"" if side is None else side.digest,
             allow=said.allowed(),
             prefix=said.route_prefix(),
             host=said.host,

@@ -6,12 +6,11 @@ The law: files that change are in force for the connections to come only where t
 from __future__ import annotations
 
 import ssl
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
-from proxy.config.routes import UpstreamTLS
+from proxy.config.routes import UpstreamSettings, UpstreamTLS
 from proxy.config.settings import ServerTLS
 
 
@@ -44,13 +43,24 @@ class Certified:
         said: ServerTLS | UpstreamTLS,
         make: Callable[[], ssl.SSLContext],
         context: ssl.SSLContext | None = None,
+        *,
+        known: bool = False,
     ) -> None:
-        """`make` reads the files, and raises CertificateError; `context` is one that has read them."""
+        """`make` reads the files, and raises CertificateError; `context` is one that has read them.
+
+        `known`: how the files are now is noted before they are read, which blocks.
+        """
         authority = said.client_ca if isinstance(said, ServerTLS) else said.ca
         self._cert, self._key, self._authority = said.cert, said.key, authority
         self._make = make
-        self._seen: tuple[tuple[int, ...] | None, ...] | None = None
+        self.digest = b""  # of the certificate that an upstream is shown; b"" = none
+        self._seen: tuple[tuple[int, ...] | None, ...] | None = self._identity() if known else None
         self.context = make() if context is None else context
+
+    @property
+    def known(self) -> bool:
+        """Whether the next look can tell that files have changed."""
+        return self._seen is not None
 
     @property
     def file(self) -> str:
@@ -58,7 +68,7 @@ class Certified:
         return self._cert or self._authority or ""
 
     def look(self) -> bool:
-        """Blocking. Whether files may have changed since the last look; the first look cannot know.
+        """Blocking. Whether files may have changed since the last look, of which the first cannot know.
 
         Raises CertificateError where they cannot be used.
         """
@@ -68,17 +78,6 @@ class Certified:
         self._seen = found
         self._make()
         return True
-
-    def digest(self) -> bytes:
-        """Of the certificate in the file; b"" where none is shown. Blocking. Raises CertificateError."""
-        if self._cert is None:
-            return b""
-        try:
-            return blake2b(Path(self._cert).read_bytes(), digest_size=32).digest()
-        except OSError as error:
-            raise CertificateError(
-                f"The TLS certificate in {self._cert} cannot be used: {_why(error)}."
-            ) from error
 
     def renew(self) -> None:
         """Takes over what `look` has found to be good. An authority is trusted beside the earlier one.
@@ -100,13 +99,22 @@ def certified_caller_side(settings: ServerTLS, context: ssl.SSLContext | None = 
 
 
 def certified_upstream_side(settings: UpstreamTLS) -> Certified:
-    """As `for_upstream`, to be renewed."""
-    return Certified(settings, lambda: for_upstream(settings))
+    """As `for_upstream`, with a digest of what is shown: whom an answer was for is told by that. Blocking."""
+    made = Certified(settings, lambda: for_upstream(settings), known=True)
+    if settings.cert is not None:
+        try:
+            made.digest = blake2b(Path(settings.cert).read_bytes(), digest_size=32).digest()
+        except OSError as error:
+            raise CertificateError(
+                f"The TLS certificate in {settings.cert} cannot be used: {_why(error)}."
+            ) from error
+    return made
 
 
-def shown(certified: Mapping[str, Certified]) -> defaultdict[str, bytes]:
-    """By name, a digest of each certificate that we show, as it is now: blocking. Raises CertificateError."""
-    return defaultdict(bytes, {name: one.digest() for name, one in certified.items()})
+def upstream_sides(upstreams: Mapping[str, UpstreamSettings]) -> dict[str, Certified]:
+    """Of those upstreams that have one. Blocking. Raises CertificateError."""
+    said = {name: upstream.certificates() for name, upstream in upstreams.items()}
+    return {name: certified_upstream_side(own) for name, own in said.items() if own is not None}
 
 
 def _stamp(file: str) -> tuple[int, ...] | None:

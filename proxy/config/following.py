@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.certificates import CertificateError, Certified
 from proxy.config.secrets import AnySecret, FileSecret
@@ -25,10 +25,17 @@ def missing(secrets: Iterable[AnySecret]) -> list[str]:
     return list(troubles)
 
 
-async def follow(files: Sequence[FileSecret], certified: Sequence[Certified] = ()) -> None:
-    """Notices changed files for ever, in a thread: a mount that hangs must not hang requests."""
+async def follow(
+    files: Sequence[FileSecret],
+    certified: Sequence[Certified] = (),
+    take: Callable[[Certified], None] = Certified.renew,
+) -> None:
+    """Notices changed files for ever, in a thread: a mount that hangs must not hang requests.
+
+    `take` is called with certificates that have changed and can be used.
+    """
     told: dict[FileSecret, str | None] = {file: file.trouble() for file in files}
-    unseen = set(certified)
+    unseen = {one for one in certified if not one.known}
     while True:
         await asyncio.sleep(_EVERY)
         for file in files:
@@ -42,7 +49,7 @@ async def follow(files: Sequence[FileSecret], certified: Sequence[Certified] = (
             try:
                 if not await asyncio.to_thread(one.look):
                     continue
-                one.renew()
+                take(one)
             except CertificateError as error:
                 _LOGGER.warning("The certificate from before is used further: %s", error)
             else:

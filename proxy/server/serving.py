@@ -47,6 +47,7 @@ class Serving:
         self._late: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._follow()
+        self._renewing = loop.create_task(self._renew(), name="upstreams' certificates")
         if runtime.opened.lasting:
             self._late = loop.create_task(self._adopt(), name="late store")
 
@@ -102,6 +103,21 @@ class Serving:
             self._watch.cancel()
         if self._certified is not None:
             self._watch = self._loop.create_task(follow((), (self._certified,)), name="certificate")
+
+    async def _renew(self) -> None:
+        """Goes over to certificates that upstreams are to be shown from now on.
+
+        As in a reload: another one is another identity; what is stored, and pooled, was the earlier one's.
+        """
+        renewed = self.runtime.renewed
+        while True:
+            await renewed.wait()
+            renewed.clear()
+            try:
+                async with self._one:
+                    await self._change(self.settings)
+            except CertificateError as error:
+                _LOGGER.warning("The certificate from before is used further: %s", error)
 
     async def _adopt(self) -> None:
         """The names to go by are those of the store, which may come late, or lose its data and get others."""
@@ -161,7 +177,8 @@ class Serving:
             await asyncio.to_thread(leave, self._address)
         self.connections.close(idle_only=False)
         self.app.tell()
-        ending = [*self._before, *(task for task in (self._late, self._watch) if task is not None)]
+        watching = (self._late, self._watch, self._renewing)
+        ending = [*self._before, *(task for task in watching if task is not None)]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)

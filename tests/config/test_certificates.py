@@ -12,9 +12,9 @@ from proxy.config.certificates import (
     certified_upstream_side,
     for_callers,
     for_upstream,
-    shown,
+    upstream_sides,
 )
-from proxy.config.routes import UpstreamTLS
+from proxy.config.routes import UpstreamSettings, UpstreamTLS
 from proxy.config.settings import ServerTLS
 
 
@@ -156,16 +156,32 @@ def test_what_is_shown_is_told_by_what_is_in_the_file(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     issue(authority, tmp_path, "cert", "key")
-    said = {part: str(tmp_path / f"{part}.pem") for part in ("cert", "key", "ca")}
-    certified = {
-        "shown": certified_upstream_side(UpstreamTLS(**said)),
-        "trusting": certified_upstream_side(UpstreamTLS(ca=said["ca"])),
+    files = {part: str(tmp_path / f"{part}.pem") for part in ("cert", "key", "ca")}
+    tls = {"shown": UpstreamTLS(**files), "trusting": UpstreamTLS(ca=files["ca"]), "plain": None}
+    upstreams = {
+        name: UpstreamSettings(base_url=["https://a.example"], prefix="/", tls=said)
+        for name, said in tls.items()
     }
-    before = shown(certified)
-    assert before == shown(certified)
-    assert (before["trusting"], len(before["shown"])) == (b"", 32)
+
+    def digests() -> dict[str, bytes]:
+        return {name: one.digest for name, one in upstream_sides(upstreams).items()}
+
+    before = digests()
+    assert before == digests()
+    assert (set(before), before["trusting"], len(before["shown"])) == ({"shown", "trusting"}, b"", 32)
     issue(authority, tmp_path, "cert", "key")
-    assert shown(certified)["shown"] != before["shown"]
+    assert digests()["shown"] != before["shown"]
     (tmp_path / "cert.pem").unlink()
     with pytest.raises(CertificateError, match=r"cert\.pem"):
-        shown(certified)
+        digests()
+
+
+def test_what_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issue(authority, tmp_path, "cert", "key")
+    certified = certified_upstream_side(
+        UpstreamTLS(cert=str(tmp_path / "cert.pem"), key=str(tmp_path / "key.pem"))
+    )
+    assert not certified.look()
+    issue(authority, tmp_path, "cert", "key")
+    assert certified.look()

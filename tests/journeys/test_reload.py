@@ -226,3 +226,15 @@ def test_certificates_are_followed_without_a_reload(issue, shown):
     second = issue()
     until(lambda: trusted(running, second))
     assert not trusted(running, first)
+
+
+def test_what_was_stored_under_one_certificate_is_not_found_under_another(leeward, issue, origin, tmp_path):
+    issue()
+    tls = {"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+    upstream = {"base_url": origin.url, "prefix": "/", "tls": tls, "cache": {"default_ttl": "60s"}}
+    proxy = leeward({"upstreams": {"api": upstream}}, fresh=True)
+    origin.on("/a").reply(200, b"one")
+    assert [("hit" in proxy.get("/a").header("Cache-Status")) for _ in range(4)] == [False, True, True, True]
+    issue()
+    until(lambda: "uri-miss" in proxy.get("/a").header("Cache-Status"))
+    assert "hit" in proxy.get("/a").header("Cache-Status")
