@@ -1,7 +1,8 @@
 """Does each upstream answer, and with this credential? What `leeward check --live` finds out.
 
-One look-up, one handshake and one call to each, the call being the preset's probe or a plain GET; nothing
-is repeated. What is found names the credential, never its value.
+One look-up, one handshake and one call to each of its addresses, the call being the preset's probe or a
+plain GET; nothing is repeated, and nothing waited for longer than some seconds. What is found names the
+credential, never its value.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from proxy.config.settings import Settings
 from proxy.core.caching.syntax import instant
 from proxy.core.classify import classify
 from proxy.core.dialect import Answer, Place, first, heard, values
-from proxy.core.failure import APIError, PermissionDeniedError
+from proxy.core.failure import APIError, PermissionDeniedError, UpstreamTimeoutError
 from proxy.core.fence import check
 from proxy.core.forwarding import forward
-from proxy.core.message import Headers, Request, Whole
+from proxy.core.message import Body, Headers, Request, Whole
 from proxy.core.resilience import quota
 from proxy.core.routing import Origin, Route
 from proxy.upstream.errand import Errand
@@ -65,7 +66,7 @@ class Found:
 
 
 async def look(settings: Settings) -> list[Found]:
-    """All upstreams side by side, in the order in which they are configured."""
+    """All addresses of all upstreams side by side, in the order in which they are configured."""
     from proxy.wiring import route
 
     contexts: dict[str, ssl.SSLContext] = {}
@@ -80,16 +81,22 @@ async def look(settings: Settings) -> list[Found]:
     session = Session(contexts=contexts)
     salt = secrets.token_bytes(32)
     try:
+        routes = [
+            route(name, upstream, settings, salt, errand=Errand(session))
+            for name, upstream in settings.upstreams.items()
+        ]
         return await asyncio.gather(
             *(
                 _look(
-                    route(name, upstream, settings, salt, errand=Errand(session)),
-                    upstream.probe or ProbeSettings(),
+                    one,
+                    origin,
+                    settings.upstreams[one.name].probe or ProbeSettings(),
                     session,
-                    context=contexts.get(name),
-                    broken=broken.get(name),
+                    context=contexts.get(one.name),
+                    broken=broken.get(one.name),
                 )
-                for name, upstream in settings.upstreams.items()
+                for one in routes
+                for origin in one.origins
             )
         )
     finally:
@@ -98,13 +105,13 @@ async def look(settings: Settings) -> list[Found]:
 
 async def _look(
     route: Route,
+    origin: Origin,
     probe: ProbeSettings,
     session: Session,
     *,
     context: ssl.SSLContext | None,
     broken: str | None,
 ) -> Found:
-    origin = route.origins[0]
     found = Found(upstream=route.name, url=origin.url, credential=route.injector.describe())
     if broken is not None:
         found.problems.append(broken)
@@ -114,7 +121,7 @@ async def _look(
     if origin.scheme == "https":
         await _shown(origin, context, found)
     if not found.problems:
-        await _probed(route, probe, session, found)
+        await _probed(route, origin, probe, session, found)
     return found
 
 
@@ -149,7 +156,7 @@ async def _shown(origin: Origin, context: ssl.SSLContext | None, found: Found) -
             found.notes.append(f"its certificate expires in {found.days:g} days")
 
 
-async def _probed(route: Route, probe: ProbeSettings, session: Session, found: Found) -> None:
+async def _probed(route: Route, origin: Origin, probe: ProbeSettings, session: Session, found: Found) -> None:
     """One call with the credential."""
     body = b"" if probe.body is None else json.dumps(probe.body).encode()
     plain = Headers.of(("Accept", "application/json"))
@@ -162,31 +169,47 @@ async def _probed(route: Route, probe: ProbeSettings, session: Session, found: F
         return
     began = time.time()
     try:
-        request = await route.injector.inject(replace(onward, body=Whole(body)), route.origins[0])
+        request = await route.injector.inject(replace(onward, body=Whole(body)), origin)
         call = Call(
             request=request,
             body=Whole(body),
-            origin=route.origins[0],
+            origin=origin,
             timeouts=route.timeouts,
             remaining=_PATIENCE,
             tls=route.name,
         )
         response = await session.send(call)
-        data = b""
-        while len(data) < _MOST and (piece := await response.body.read()):
-            data += piece
-        response.body.close()
+        data = await _begun(response.body)
     except CallerFault as fault:
         found.problems.append(str(fault))
         return
     except APIError as failure:
-        found.problems.append(f"{failure.code}: {route.injector.mask(failure.detail)}")
+        found.problems.append(f"{failure.code}: {_shown_text(route, failure.detail)}")
         return
     now = time.time()
     found.probe = response.status
     answer = heard(response.status, response.headers, data, probe.path)
     _judge(route, probe, answer, found)
     _dated(response.headers, (began + now) / 2, found)
+
+
+async def _begun(body: Body) -> bytes:
+    """An answer as far as it is read. Raises APIError."""
+    data = b""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while len(data) < _MOST and (piece := await body.read()):
+                data += piece
+    except TimeoutError as error:
+        raise UpstreamTimeoutError(f"Its answer is not whole: {_why(error)}.", sent=True) from None
+    finally:
+        body.close()
+    return data
+
+
+def _shown_text(route: Route, text: str) -> str:
+    """Words from elsewhere: without secrets, and without what moves a terminal's cursor."""
+    return "".join(one if one.isprintable() else " " for one in route.injector.mask(text))
 
 
 def _judge(route: Route, probe: ProbeSettings, answer: Answer, found: Found) -> None:
@@ -197,7 +220,7 @@ def _judge(route: Route, probe: ProbeSettings, answer: Answer, found: Found) -> 
     refused = status in _REFUSED or code in {"authentication", "permission_denied"}
     found.accepted = None if status >= _FIRST_FAILURE and not refused else not refused
     if code is not None:
-        words = route.injector.mask(first(route.dialect.message, answer) or "")[:200]
+        words = _shown_text(route, first(route.dialect.message, answer) or "")[:200]
         told = f"{probe.method} {probe.path} is answered {answer.status}, {code}" + (
             f": {words}" if words else ""
         )
@@ -205,7 +228,7 @@ def _judge(route: Route, probe: ProbeSettings, answer: Answer, found: Found) -> 
         (found.notes if known else found.problems).append(told)
     if probe.scopes is not None:
         said = values((Place.of(probe.scopes),), answer)
-        found.scopes = [scope for one in said for scope in one.replace(",", " ").split()]
+        found.scopes = [scope for one in said for scope in _shown_text(route, one).replace(",", " ").split()]
     found.quota = [
         {"bucket": one.bucket, "remaining": one.remaining, "limit": one.limit, "reset": one.reset}
         for one in quota.readings(answer.headers, wall, route.dialect.quota)
@@ -240,12 +263,17 @@ def _why(error: BaseException) -> str:
 def table(all_found: Sequence[Found]) -> list[str]:
     """The same as lines for people."""
     head = ("upstream", "DNS", "TLS", "probe", "credential", "scopes", "quota left", "clock")
-    rows = [head, *(_row(found) for found in all_found)]
+    names = [found.upstream for found in all_found]
+    told = [
+        name if names.count(name) == 1 else f"{name} {one.url}"
+        for name, one in zip(names, all_found, strict=True)
+    ]
+    rows = [head, *((name, *_row(found)) for name, found in zip(told, all_found, strict=True))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]
-    for found in all_found:
-        lines += [f"{found.upstream}: {problem}" for problem in found.problems]
-        lines += [f"{found.upstream}: note: {note}" for note in found.notes]
+    for name, found in zip(told, all_found, strict=True):
+        lines += [f"{name}: {problem}" for problem in found.problems]
+        lines += [f"{name}: note: {note}" for note in found.notes]
     return lines
 
 
@@ -256,7 +284,6 @@ def _row(found: Found) -> tuple[str, ...]:
     ]
     words = {True: "accepted", False: "refused", None: "-"}
     return (
-        found.upstream,
         found.addresses[0] if found.addresses else "-",
         f"{found.days:g} days" if found.days is not None else "-",
         str(found.probe or "-"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.origin import Origin
+from proxy.cli import live
+from proxy.config.loading import load
+from tests.origin import Gate, Origin, chunk, head
 from tests.running import command
 from tests.upstream import certificates
 
@@ -96,6 +99,34 @@ def test_a_success_that_failed_is_no_success(tmp_path: Path, origin: Origin) -> 
     status, one = found(tmp_path, upstream, SLACK_BOT_TOKEN="xoxb-token")
     assert (status, one["accepted"]) == (1, False)
     assert "authentication: invalid_auth" in one["problems"][0]
+
+
+def test_each_of_an_upstream_s_addresses_is_asked(tmp_path: Path, origin: Origin) -> None:
+    urls = [origin.url, "http://127.0.0.1:1"]
+    status, out, _ = check(tmp_path, {"api": {"base_url": urls}})
+    _, first, second, problem = out.splitlines()
+    assert status == 1
+    assert first.split()[:5] == ["api", urls[0], "127.0.0.1", "-", "200"]
+    assert second.split()[:5] == ["api", urls[1], "127.0.0.1", "-", "-"]
+    assert problem.startswith(f"api {urls[1]}: connect_failed")
+
+
+def test_an_answer_that_never_ends_is_told(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_PATIENCE", 0.5)
+    file = tmp_path / "leeward.yaml"
+    file.write_text(yaml.safe_dump({"upstreams": {"api": {"base_url": origin.url}}}))
+    origin.on("/").raw(head(200, [("Transfer-Encoding", "chunked")]), chunk(b"{"), Gate())
+    (one,) = asyncio.run(live.look(load(file, {}, {}).settings))
+    assert "not whole" in one.problems[0]
+
+
+def test_what_is_echoed_is_not_shown_and_moves_no_cursor(tmp_path: Path, origin: Origin) -> None:
+    scopes = [JSON, ("X-OAuth-Scopes", "repo, a-good-token")]
+    origin.on("/rate_limit").reply(403, b'{"message": "a-good-token \\u001b[2J"}', scopes)
+    status, out, _ = check(tmp_path, {"github": github(origin)}, GITHUB_TOKEN="a-good-token")
+    assert (status, "repo ***" in out, "good" in out, "\x1b" in out) == (1, True, False, False)
 
 
 def test_without_a_probe_its_root_is_asked_and_may_be_missing(tmp_path: Path, origin: Origin) -> None:
