@@ -17,6 +17,8 @@ from proxy.core.ports import Clock, Fetch, Reply, Secret
 _EARLIER = 60  # seconds before now, since GitHub's clock may be behind ours
 _LATER = 540  # seconds after now; GitHub allows 600 between the two
 _HOUR = 3600.0
+_REFUSED = 401
+_LEAST_SKEW = 30.0  # seconds; less is what a network takes, and the above allows for it
 
 
 class GithubApp:
@@ -25,7 +27,7 @@ class GithubApp:
     `wish` narrows what the token may do: `repositories`, `permissions`.
     """
 
-    __slots__ = ("_app", "_clock", "_fetch", "_key", "_place", "_wish")
+    __slots__ = ("_app", "_clock", "_fetch", "_key", "_place", "_skew", "_wish")
 
     scheme = "github_app"
 
@@ -45,6 +47,7 @@ class GithubApp:
         self._wish = dict(wish)
         self._fetch = fetch
         self._clock = clock
+        self._skew = 0.0  # seconds that GitHub's clock is ahead of ours, where that was too much
 
     def __repr__(self) -> str:
         return f"GithubApp({self.describe()})"
@@ -59,14 +62,28 @@ class GithubApp:
         yield self._key.reveal()
 
     async def obtain(self, last: str | None) -> Obtained[str]:  # noqa: ARG002 - the grant's
-        now = int(self._clock.wall())
+        reply = await self._asked()
+        if reply.status == _REFUSED and self._set_clock(reply):
+            reply = await self._asked()
+        said = document(reply, self._place, self._clock.wall())
+        return Obtained(value=token_of(said.get("token"), self._place), lifetime=self._life(said, reply))
+
+    async def _asked(self) -> Reply:
+        now = int(self._clock.wall() + self._skew)
         claims = {"iss": self._app, "iat": now - _EARLIER, "exp": now + _LATER}
         proof = await signed(claims, self._key.reveal(), "RS256", key_id=None, place=self._key.describe())
         fields = Headers.of(("Authorization", f"Bearer {proof}"), ("Content-Type", "application/json"))
         body = json.dumps(self._wish).encode() if self._wish else b"{}"
-        reply = await self._place.ask(self._fetch, "POST", fields, body)
-        said = document(reply, self._place, self._clock.wall())
-        return Obtained(value=token_of(said.get("token"), self._place), lifetime=self._life(said, reply))
+        return await self._place.ask(self._fetch, "POST", fields, body)
+
+    def _set_clock(self, reply: Reply) -> bool:
+        """Whether the answer says that our clock is off, and we did not know it."""
+        wall = self._clock.wall()
+        theirs = instant(reply.headers.get("date") or "", wall)
+        if theirs is None or abs(theirs - wall - self._skew) < _LEAST_SKEW:
+            return False
+        self._skew = theirs - wall
+        return True
 
     def _life(self, said: Mapping[str, object], reply: Reply) -> float:
         """Seconds by GitHub's own clock, where it tells both ends; an hour where it does not."""

@@ -45,6 +45,23 @@ async def test_how_long_it_lives(fields: list[tuple[str, str]], end: str | None,
     assert (await app(provider).obtain(None)).lifetime == life
 
 
+async def test_a_clock_that_is_minutes_off_is_set_by_github_s_answer_once() -> None:
+    told = [("Date", "Sun, 30 Aug 2015 12:20:00 GMT")]
+    refused = reply({"message": "'Issued at' claim ('iat') must be in the past"}, *told, status=401)
+    granted = reply({"token": "ghs_1", "expires_at": "2015-08-30T13:20:00Z"}, *told, status=201)
+    provider = Provider(refused, granted, refused)
+    made = app(provider)
+    assert (await made.obtain(None)).value == "ghs_1"
+    with pytest.raises(CredentialError, match="answered 401"):
+        await made.obtain("ghs_1")
+    begun = []
+    for _, sent in provider.asked:
+        proof = (sent.headers.get("authorization") or "").removeprefix("Bearer ")
+        begun.append(jwt.decode(proof, options={"verify_signature": False})["iat"])
+    ours = 1440938160 - 60
+    assert begun == [ours, ours - 960, ours - 960], "what is known already is not tried again"
+
+
 @pytest.mark.parametrize(
     ("said", "status", "words"),
     [
