@@ -342,3 +342,16 @@ def test_what_is_optional_is_imported_in_one_place(package: str) -> None:
 
 def _distribution(line: str) -> str:
     return re.split(r"[\[<>=~!; ]", line)[0].lower().replace("_", "-")
+
+
+def test_each_whole_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", text("README.md"), re.DOTALL)
+    whole = [block for block in blocks if block.startswith("upstreams:")]
+    assert any(all(f"preset: {name}" in block for name in FIVE) for block in whole)
+    for number, block in enumerate(whole):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        assert load(file, {}, {}).settings.upstreams
+
+
+FIVE = ("openai", "anthropic", "github", "stripe", "slack")
