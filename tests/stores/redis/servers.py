@@ -243,6 +243,7 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
+        self._one = threading.Lock()  # a connection that comes at the end is closed too
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -263,7 +264,8 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
-        self._ended.set()
+        with self._one:
+            self._ended.set()
         for one in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -281,7 +283,12 @@ class Relay:
                 near.close()
                 continue
             far.settimeout(None)
-            self._sockets += [near, far]
+            with self._one:
+                if self._ended.is_set():
+                    near.close()
+                    far.close()
+                    return
+                self._sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
