@@ -2,7 +2,8 @@
 
 The law: a counter never goes back. What a process counted stays when it ends, as it was last heard of; a
 gauge ends with its process. Counters and histograms are added up, and so are gauges, but for those of which
-every process tells the same, or of which the worst counts.
+every process tells the same, or of which the worst counts. Counted is exactly: to add floats in another order
+gives another last digit, and a counter that is less by that much is taken for one that began anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from prometheus_client.exposition import choose_encoder
@@ -20,8 +22,9 @@ from proxy.observe.metrics import Metrics, Totals
 # [name, type, documentation, [[sample's name, labels, value], …]] for each metric, as JSON has it.
 Families = list[list[Any]]
 _Sample = tuple[str, tuple[tuple[str, str], ...]]
+_Exact = int | Fraction
 
-_GAUGES: dict[str, Callable[[float, float], float]] = {
+_GAUGES: dict[str, Callable[[Any, Any], Any]] = {
     "leeward_build_info": max,
     # Of one store that all share.
     "leeward_cache_entries": max,
@@ -67,7 +70,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._told: dict[int, Families] = {}
-        self._buried: dict[str, dict[_Sample, float]] = {}
+        self._buried: dict[str, dict[_Sample, _Exact]] = {}
 
     def note(self, process: int, told: Families) -> None:
         """The latest figures of one that lives."""
@@ -80,12 +83,12 @@ class Ledger:
                 counted = self._buried.setdefault(name, {})
                 for sample, labels, value in samples:
                     key = (sample, tuple(labels.items()))
-                    counted[key] = counted.get(key, 0) + value
+                    counted[key] = counted.get(key, 0) + _exact(value)
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client's encoders."""
         merged: dict[str, Metric] = {}
-        values: dict[str, dict[_Sample, float]] = {}
+        values: dict[str, dict[_Sample, float | Fraction]] = {}
         for told in self._told.values():
             for name, kind, documentation, samples in told:
                 if name not in merged:
@@ -93,12 +96,13 @@ class Ledger:
                     values[name] = dict(self._buried.get(name, {}))
                 join = _GAUGES.get(name, _add) if kind == "gauge" else _add
                 here = values[name]
-                for sample, labels, value in samples:
+                for sample, labels, told_value in samples:
                     key = (sample, tuple(labels.items()))
+                    value = told_value if kind == "gauge" else _exact(told_value)
                     here[key] = join(here[key], value) if key in here else value
         for name, metric in merged.items():
             for (sample, labels), value in values[name].items():
-                metric.add_sample(sample, dict(labels), value)
+                metric.add_sample(sample, dict(labels), float(value))
             yield metric
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
@@ -129,5 +133,10 @@ class Ledger:
         }
 
 
-def _add(one: float, other: float) -> float:
+def _add(one: Any, other: Any) -> Any:
     return one + other
+
+
+def _exact(value: float) -> _Exact:
+    """Nearly all are whole numbers; of the others a fraction is what the float stands for."""
+    return int(value) if float(value).is_integer() else Fraction(value)

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import json
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -69,6 +70,19 @@ def test_what_an_ended_process_counted_stays_once():
     assert value(ledger, "leeward_cache_entries") == 0
     note(ledger, 3, process(1))
     assert value(ledger, "leeward_requests_total") == 8
+
+
+def test_no_order_of_ends_makes_a_counter_less():
+    told = {number: [["busy", "counter", "", [["busy_total", {}, number / 10]]]] for number in range(1, 8)}
+    seen = set()
+    for order in itertools.islice(itertools.permutations(told), 0, None, 97):
+        ledger = Ledger()
+        for number, counted in told.items():
+            ledger.note(number, counted)
+        for number in order[:4]:
+            ledger.bury(number)
+        seen.add(value(ledger, "busy_total"))
+    assert seen == {2.8}
 
 
 def test_gauges_of_one_store_are_not_added_up():
