@@ -165,6 +165,8 @@ class Serving:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_timeout):
+                # A call that was taken from the socket a moment ago is not known as a connection yet.
+                await asyncio.sleep(LOOK)
                 while self.busy or (self.connections.open and not now.is_set()):  # noqa: ASYNC110 - ends cost no event
                     await asyncio.sleep(LOOK)
 
