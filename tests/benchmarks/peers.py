@@ -1,184 +1,269 @@
-"""Who runs in the benchmark, and how is each started, pinned to a core and stopped?"""
+"""Who is measured, and what is each one told to do?
+
+All do the same: cache what may be cached, in memory or in the page cache; inject the credential, which the
+origin demands; repeat what failed; count. One process, one worker, no access log unless said. What only one
+can do is left as its makers ship it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import socket
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from proxy import __version__
+from tests.benchmarks.origins import CACHEABLE, FLAKY, TOKEN, WAITING, Origins, nginx
+from tests.benchmarks.processes import MissingError, pinned, program, started
 from tests.running import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-BODY = '{"id": 1, "text": "' + "x" * 680 + '"}'
-CACHED, FRESH = "/cached", "/fresh"
-_PATIENCE = 20.0  # seconds
-
-_NGINX = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    default_type application/json;
-    keepalive_requests 1000000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {inside}
-}}
-"""
-
-_ORIGIN = """
-    server {{
-        listen 127.0.0.1:{port};
-        location {cached} {{ add_header Cache-Control max-age=3600; return 200 '{body}'; }}
-        location {fresh} {{ add_header Cache-Control no-store; return 200 '{body}'; }}
-    }}
-"""
-
-_CACHE = """
-    proxy_cache_path {folder}/cache keys_zone=benchmark:10m max_size=64m;
-    upstream origin {{ server 127.0.0.1:{origin}; keepalive 64; keepalive_requests 1000000000; }}
-    server {{
-        listen 127.0.0.1:{port};
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Authorization "Bearer benchmark";
-        location {cached} {{
-            proxy_pass http://origin;
-            proxy_cache benchmark;
-            add_header Cache-Status "nginx; $upstream_cache_status";
-        }}
-        # What is never stored goes past its cache: with proxy_cache_lock it would come one by one.
-        location {fresh} {{ proxy_pass http://origin; }}
-    }}
-"""
-
-
-class MissingError(Exception):
-    """A program that the benchmark needs is not installed; holds its name."""
-
-
-def program(name: str) -> str:
-    """Where a program is; on some systems an ordinary user's PATH lacks the daemons' folder."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
-    if found is None:
-        raise MissingError(name)
-    return found
+LEEWARD, NGINX, VARNISH, ENVOY = "Leeward", "nginx", "Varnish", "Envoy"
+LOGGED, MANY = "Leeward, JSON access log", "Leeward, 1,000 upstreams"
+UPSTREAMS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cores:
-    """Which core the measured proxy has, and which the origin and the load share."""
+class Peer:
+    """One that runs. `under` stands before each path."""
 
-    proxy: int
-    rest: int
+    name: str
+    port: int
+    pid: int
+    folder: Path
+    admin: int | None = None
+    under: str = ""
 
-    @classmethod
-    def available(cls) -> Cores:
-        cores = sorted(os.sched_getaffinity(0))
-        return cls(proxy=cores[0], rest=cores[-1])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one is started: a folder that it has for itself, its core, and what stands behind it."""
+
+    folder: Path
+    core: int
+    origins: Origins
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    return [program("taskset"), "-c", str(core), *command]
+Start = Callable[[Place], contextlib.AbstractContextManager[Peer]]
+
+_NGINX = """
+    proxy_cache_path {folder}/cache keys_zone=benchmark:64m max_size=4g inactive=1d;
+    upstream origin {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 1000000000; }}
+    # It repeats only at another server: the same one again.
+    upstream again {{
+        server 127.0.0.1:{origin} max_fails=0;
+        server 127.0.0.1:{origin} max_fails=0;
+        server 127.0.0.1:{origin} max_fails=0;
+        keepalive 512;
+        keepalive_requests 1000000000;
+    }}
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Authorization "Bearer {token}";
+    proxy_max_temp_file_size 0;
+    proxy_cache_lock on;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{ proxy_pass http://origin; }}
+        location {flaky} {{ proxy_pass http://again; proxy_next_upstream error timeout http_503; }}
+        {cacheable}
+    }}
+"""
+
+_VARNISH = """
+vcl 4.1;
+backend origin {{ .host = "127.0.0.1"; .port = "{origin}"; }}
+sub vcl_recv {{ if (req.url !~ "^({cacheable})") {{ return (pass); }} }}
+sub vcl_backend_fetch {{ set bereq.http.Authorization = "Bearer {token}"; }}
+sub vcl_backend_response {{ if (beresp.status == 503 && bereq.retries < 2) {{ return (retry); }} }}
+"""
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on a port of loopback; killed with all its children at the end."""
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command,
-            cwd=log.parent,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
-    try:
-        _await_port(process, port, log)
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    limit = time.monotonic() + _PATIENCE
-    while time.monotonic() < limit and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.005)
-    raise RuntimeError(f"{log.parent.name} did not start:\n{log.read_text()}")
-
-
-@contextlib.contextmanager
-def nginx(folder: Path, core: int, origin: int | None = None) -> Iterator[int]:
-    """An nginx: the origin itself, or a cache in front of the origin at a port. Gives its port."""
-    folder.mkdir()
+def start_nginx(place: Place) -> Iterator[Peer]:
     port = free_port()
-    names = {"folder": folder, "port": port, "origin": origin, "body": BODY, "cached": CACHED, "fresh": FRESH}
-    inside = (_ORIGIN if origin is None else _CACHE).format(**names)
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=folder, inside=inside))
-    command = [program("nginx"), "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
-    with started(pinned(core, command), port, folder / "log"):
-        yield port
+    inside = _NGINX.format(
+        folder=place.folder,
+        port=port,
+        origin=place.origins.fast,
+        token=TOKEN,
+        flaky=FLAKY,
+        cacheable="\n".join(
+            f"location {path} {{ proxy_pass http://origin; proxy_cache benchmark; }}"
+            for path in (*CACHEABLE, WAITING)
+        ),
+    )
+    with nginx(place.folder, place.core, port, inside) as pid:
+        yield Peer(name=NGINX, port=port, pid=pid, folder=place.folder)
 
 
 @contextlib.contextmanager
-def leeward(folder: Path, core: int, origin: int) -> Iterator[tuple[int, int]]:
-    """Leeward in front of the origin as an app would have it. Gives its port and its process id."""
-    folder.mkdir()
+def start_varnish(place: Place) -> Iterator[Peer]:
     port = free_port()
-    config = folder / "leeward.yaml"
-    settings = {
-        "server": {"listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{free_port()}"},
-        "log": {"access": False, "level": "warning"},
-        "upstreams": {
-            "api": {
-                "base_url": f"http://127.0.0.1:{origin}",
-                "prefix": "/",
-                "auth": {"type": "bearer", "token": "benchmark"},
-            }
+    config = place.folder / "benchmark.vcl"
+    cacheable = "|".join((*CACHEABLE, WAITING))
+    config.write_text(_VARNISH.format(origin=place.origins.fast, cacheable=cacheable, token=TOKEN))
+    where = ["-a", f"127.0.0.1:{port}", "-n", str(place.folder / "work"), "-f", str(config)]
+    limits = ["-s", "malloc,4g", "-p", "thread_pools=1", "-p", "timeout_idle=75", "-p", "listen_depth=4096"]
+    command = [program("varnishd"), "-j", "none", "-F", *where, *limits]
+    with started(pinned(place.core, command), port, place.folder / "log") as process:
+        yield Peer(name=VARNISH, port=port, pid=process.pid, folder=place.folder)
+
+
+def _extension(name: str, type_: str, **more: Any) -> dict[str, Any]:
+    typed = {"@type": f"type.googleapis.com/envoy.extensions.{type_}", **more}
+    return {"name": f"envoy.filters.{name}", "typed_config": typed}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _envoy(origin: int, port: int) -> dict[str, Any]:
+    """The credential is put in on the way out: its cache keeps nothing that was asked for with one.
+
+    What is never stored goes past its cache, as nginx's does: what goes through that is not repeated.
+    """
+    credential = {"header": {"key": "Authorization", "value": f"Bearer {TOKEN}"}}
+    mutation = {"append": {**credential, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    outwards = _extension(
+        "outwards",
+        "upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config={"http_protocol_options": {}},
+        http_filters=[
+            _extension(
+                "http.header_mutation",
+                "filters.http.header_mutation.v3.HeaderMutation",
+                mutations={"request_mutations": [mutation]},
+            ),
+            _extension("http.upstream_codec", "filters.http.upstream_codec.v3.UpstreamCodec"),
+        ],
+    )["typed_config"]
+    ends = [{"lb_endpoints": [{"endpoint": {"address": _address(origin)}}]}]
+    most = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 10**6)
+    cluster = {
+        "name": "origin",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "origin", "endpoints": ends},
+        "circuit_breakers": {"thresholds": [most]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": outwards
         },
     }
-    config.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "proxy", "run", "--config", str(config)]
-    with started(pinned(core, command), port, folder / "log") as process:
-        yield port, process.pid
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process and its children keep resident."""
-    total = 0
-    for one in [pid, *_children(pid)]:
-        status = Path(f"/proc/{one}/status").read_text(encoding="ascii")
-        total += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    return total / 1024
-
-
-def _children(pid: int) -> list[int]:
-    direct = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text(encoding="ascii").split()
+    waits = {"base_interval": "0.2s", "max_interval": "10s"}  # as Leeward's
+    retry = {"retry_on": "5xx,reset,connect-failure", "num_retries": 2, "retry_back_off": waits}
+    route = {"cluster": "origin", "timeout": "60s", "retry_policy": retry}
+    past = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+    ways = [
+        *({"match": {"prefix": path}, "route": route} for path in (*CACHEABLE, WAITING)),
+        {
+            "match": {"prefix": "/"},
+            "route": route,
+            "typed_per_filter_config": {"envoy.filters.http.cache": past},
+        },
     ]
-    return direct + [below for child in direct for below in _children(child)]
+    memory = {
+        "@type": "type.googleapis.com/envoy.extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig"
+    }
+    manager = _extension(
+        "network.http_connection_manager",
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="http",
+        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": ways}]},
+        http_filters=[
+            _extension("http.cache", "filters.http.cache.v3.CacheConfig", typed_config=memory),
+            _extension("http.router", "filters.http.router.v3.Router"),
+        ],
+    )
+    listener = {"address": _address(port), "filter_chains": [{"filters": [manager]}]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+@contextlib.contextmanager
+def start_envoy(place: Place) -> Iterator[Peer]:
+    port = free_port()
+    config = place.folder / "envoy.yaml"
+    config.write_text(yaml.safe_dump(_envoy(place.origins.fast, port)))
+    command = [
+        program("envoy"),
+        "-c",
+        str(config),
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "-l",
+        "error",
+    ]
+    with started(pinned(place.core, command), port, place.folder / "log") as process:
+        yield Peer(name=ENVOY, port=port, pid=process.pid, folder=place.folder)
+
+
+def leeward_command(
+    folder: Path, origins: Origins, *, upstreams: int = 1, logged: bool = False, room: str = "256MiB"
+) -> tuple[list[str], int, int]:
+    """How Leeward is started, its port, and its admin port; writes its configuration."""
+    port, admin = free_port(), free_port()
+    bearer = {"type": "bearer", "token": TOKEN}
+    to = f"http://127.0.0.1:{origins.fast}"
+    settings = {
+        "server": {"listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"},
+        "cache": {"max_bytes": room},
+        "log": {"access": logged, "level": "info" if logged else "warning", "format": "json"},
+        "upstreams": {
+            **{f"other{number}": {"base_url": to, "auth": bearer} for number in range(upstreams - 1)},
+            "api": {"base_url": to, "prefix": "/", "auth": bearer},
+        },
+    }
+    config = folder / "leeward.yaml"
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return [sys.executable, "-m", "proxy", "run", "--config", str(config)], port, admin
+
+
+def leeward(name: str = LEEWARD, *, upstreams: int = 1, logged: bool = False, room: str = "256MiB") -> Start:
+    """Leeward as an app has it, with so many upstreams, its access log in a file or off, and so much room."""
+
+    @contextlib.contextmanager
+    def start(place: Place) -> Iterator[Peer]:
+        command, port, admin = leeward_command(
+            place.folder, place.origins, upstreams=upstreams, logged=logged, room=room
+        )
+        with started(pinned(place.core, command), port, place.folder / "log") as process:
+            yield Peer(name=name, port=port, pid=process.pid, folder=place.folder, admin=admin)
+
+    return start
+
+
+PEERS: dict[str, Start] = {
+    LEEWARD: leeward(),
+    NGINX: start_nginx,
+    VARNISH: start_varnish,
+    ENVOY: start_envoy,
+    LOGGED: leeward(LOGGED, logged=True),
+    MANY: leeward(MANY, upstreams=UPSTREAMS),
+}
+
+
+def versions() -> dict[str, str]:
+    """Of each program that is installed; what the benchmark cannot do without raises MissingError."""
+    told = {LEEWARD: __version__}
+    for name, command in (
+        (NGINX, ["nginx", "-v"]),
+        (VARNISH, ["varnishd", "-V"]),
+        (ENVOY, ["envoy", "--version"]),
+    ):
+        try:
+            found = subprocess.run(
+                [program(command[0]), command[1]], capture_output=True, text=True, check=False
+            )
+        except MissingError:
+            continue
+        number = re.search(
+            r"\b\d+\.\d+(?:\.\d+)*", re.sub(r"\b[0-9a-f]{40}\b", "", found.stdout + found.stderr)
+        )
+        told[name] = number.group() if number else "?"
+    return told

@@ -1,45 +1,139 @@
-"""Does the benchmark run and print its table? What the figures are is no test's business."""
+"""Does the benchmark measure what it says, and say what it measured? The figures are no test's business."""
 
 from __future__ import annotations
 
-import re
+import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import __main__ as benchmark
-from tests.benchmarks import peers
+from tests.benchmarks import loads, processes
+from tests.benchmarks.__main__ import main
+from tests.benchmarks.bars import AT_LEAST, Bar, bars, table
+from tests.benchmarks.field import QUICK, Plan
+from tests.benchmarks.figures import P99, RATE, Figures
+from tests.benchmarks.origins import CACHED, FRESH
+from tests.benchmarks.peers import ENVOY, LEEWARD, LOGGED, MANY, NGINX, VARNISH
+from tests.benchmarks.report import report
+from tests.benchmarks.spans import WORKLOADS
+from tests.benchmarks.workloads import RATES, Rate
+
+TOLD = """Running 1h test @ http://127.0.0.1:1/
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.19ms    1.03ms  19.98ms   94.17%
+    Req/Sec    28.37k     3.95k   33.83k    70.00%
+  Latency Distribution
+     50%  980.00us
+     75%    1.22ms
+     90%    1.66ms
+     99%    1.03s
+  28311 requests in 1.00s, 26.19MB read
+Requests/sec:  28263.18
+Transfer/sec:     26.15MB
+"""
 
 
-def test_it_measures_both_and_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark.main(["--rounds=1", "--seconds=1", "--connections=4"]) == 0
+def test_the_quick_mode_measures_everything_and_names_who_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = os.sched_getaffinity(0)
+    assert main(["--quick", "--seconds=0.2", f"--json={tmp_path / 'figures'}"]) == 0
+    assert os.sched_getaffinity(0) == before
     told = capsys.readouterr().out
-    assert re.search(
-        r"^\| workload \| nginx [\d.]+ \| Leeward [\d.]+ \| Leeward ÷ nginx \|$", told, re.MULTILINE
-    )
-    for workload in benchmark.WORKLOADS:
-        assert re.search(rf"^\| {workload} \| [\d,]+ \| [\d,]+ \| \d+\.\d\d \|$", told, re.MULTILINE)
-    assert re.search(r"Start to first answer \d+\.\d\d s, idle memory \d+ MiB\.", told)
+    plain = json.loads((tmp_path / "figures").read_text())
+    here = set(plain["versions"])
+    assert here >= {LEEWARD, NGINX}
+    assert here | set(plain["missing"]) == {LEEWARD, NGINX, VARNISH, ENVOY}
+    for name in plain["missing"]:
+        assert f"Not installed here: {name}." in told
+    measured = {(one["workload"], one["peer"]) for one in plain["figures"] if one["median"] > 0}
+    others = {"entries"}  # which Leeward fills under names of their own
+    assert measured >= {(workload, LEEWARD) for workload in WORKLOADS.keys() - others}
+    assert measured >= {(workload, NGINX) for workload, rate in RATES.items() if NGINX in rate.peers}
+    assert measured >= {("hits-log", LOGGED), ("hits-upstreams", MANY)}
+    assert [
+        bar["row"] for bar in plain["bars"] if bar["measured"] is None and bar["unit"] == f"× {NGINX}"
+    ] == []
+    assert "| identical hits | at least 2 × nginx |" in told
 
 
-def test_the_figures_are_medians_and_ratios() -> None:
-    rates = {(workload, "nginx"): [100.0, 9.0, 200.0] for workload in benchmark.WORKLOADS}
-    rates |= {(workload, "leeward"): [50.0, 1.0, 60.0] for workload in benchmark.WORKLOADS}
-    result = benchmark.Result(rates=rates, ready=[0.5, 0.2, 0.3], resident=40.4, nginx="1.0")
-    told = benchmark.table(benchmark.Plan(), result)
-    assert "| cache hit | 100 | 50 | 0.50 |" in told
-    assert "Start to first answer 0.30 s, idle memory 40 MiB." in told
+def test_figures_are_medians_and_ratios_of_them() -> None:
+    figures = Figures()
+    for rate, other in ((50.0, 100.0), (1.0, 9.0), (60.0, 200.0)):
+        figures.add("hits", LEEWARD, {RATE: rate})
+        figures.add("hits", NGINX, {RATE: other})
+    assert figures.median("hits", LEEWARD) == 50.0
+    assert figures.ratio("hits", LEEWARD, NGINX) == 0.5
+    assert figures.ratio("hits", LEEWARD, ENVOY) is None
+    figures.refused["hits", NGINX] = "it was no hit"
+    assert figures.ratio("hits", LEEWARD, NGINX) is None
+    told = report(figures, Plan())
+    assert f"| identical hits | at least 2 × {NGINX} |  | not measured |" in told
+    assert f"Not measured: {NGINX}, identical hits, 700 B: it was no hit" in told
+
+
+def test_a_bar_is_reached_or_not_or_not_measured() -> None:
+    def bar(measured: float | None) -> Bar:
+        return Bar(row="hits", sense=AT_LEAST, limit=2.0, unit="× nginx", measured=measured)
+
+    lines = table([bar(2.0), bar(1.99), bar(None)]).splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in lines] == ["yes", "**no**", "not measured"]
+
+
+def test_a_latency_is_to_be_at_most_that_of_envoy() -> None:
+    figures = Figures()
+    figures.add("hits", LEEWARD, {P99: 2.0})
+    figures.add("hits", ENVOY, {P99: 1.0})
+    [of_hits] = [bar for bar in bars(figures, QUICK) if bar.row == "p99 of hits"]
+    assert (of_hits.measured, of_hits.reached()) == (2.0, False)
+
+
+def test_what_wrk_says_is_read_in_milliseconds() -> None:
+    load = loads._load(TOLD)
+    assert (load.requests, load.failed, load.rate, load.p50, load.p99) == (28311, 0, 28263.18, 0.98, 1030.0)
+    assert loads._load(TOLD + "  Non-2xx or 3xx responses: 7\n").failed == 7
+    with pytest.raises(loads.NotMeasurableError, match="connect 3"):
+        loads._load(TOLD + "  Socket errors: connect 3, read 0, write 0, timeout 0\n")
 
 
 def test_a_missing_program_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
-    assert benchmark.main(["--rounds=1"]) == 1
+    assert main(["--quick"]) == 1
     assert capsys.readouterr().err == "wrk is not installed\n"
 
 
-def test_a_process_that_does_not_start_says_why(tmp_path) -> None:
+def test_an_unknown_workload_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only=hits,misses"])
+    assert "there is no misses" in capsys.readouterr().err
+
+
+def test_a_process_that_does_not_start_says_why(tmp_path: Path) -> None:
     command = [shutil.which("sh") or "sh", "-c", "echo no such luck; exit 3"]
-    with pytest.raises(RuntimeError, match="no such luck"), peers.started(command, 1, tmp_path / "log"):
+    with pytest.raises(RuntimeError, match="no such luck"), processes.started(command, 1, tmp_path / "log"):
         pass
+
+
+def test_what_is_not_what_it_says_has_no_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(WORKLOADS, "hits", Rate(path=FRESH, hits=True))
+    monkeypatch.setitem(WORKLOADS, "pass-through", Rate(path=CACHED, hits=False))
+    assert main(["--quick", "--only=hits,pass-through", f"--peers={LEEWARD}"]) == 1
+    told = capsys.readouterr().out
+    assert f"Not measured: {LEEWARD}, identical hits, 700 B: of 3 requests 3 reached the origin" in told
+    assert f"Not measured: {LEEWARD}, pass-through, 700 B: of 3 requests 1 reached the origin" in told
+    assert "requests a second" not in told
+
+
+def test_what_a_process_uses_is_read() -> None:
+    pid = os.getpid()
+    kept = processes.resident(pid)
+    assert kept > 10
+    assert processes.peak(pid) >= kept
+    assert processes.cpu(pid) > 0
