@@ -3,6 +3,10 @@
     python -m tests.benchmarks [--quick] [--only hits,pass-through] [--peers Leeward,Envoy] [--json FILE]
 
 prints Markdown: what was measured, and which bars were reached. Whoever is not installed is named.
+
+    python -m tests.benchmarks --instructions [--only hits,pass-through] [--requests 400] [--repeats 5]
+
+counts a request's instructions instead, to compare two commits.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from pathlib import Path
 from tests.benchmarks.bars import bars
 from tests.benchmarks.field import QUICK, Field, Plan
 from tests.benchmarks.figures import Figures
+from tests.benchmarks.instructions import ASKED, count, table
 from tests.benchmarks.loads import many_files
 from tests.benchmarks.origins import origins
 from tests.benchmarks.peers import LEEWARD, LOGGED, MANY, PEERS, versions
@@ -57,24 +62,18 @@ def measure(plan: Plan, only: Sequence[str], peers: Sequence[str]) -> Figures:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables; 1 where something is missing, or Leeward does not what is to be measured."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="a little of everything, in less than a minute")
-    parser.add_argument("--only", default=",".join(WORKLOADS), help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--peers", default=",".join(ALL), help=f"of {', '.join(ALL)}")
-    parser.add_argument("--json", type=Path, help="a file for every value of every round")
-    for one in fields(Plan):
-        parser.add_argument(f"--{one.name}", type=type(one.default), help=f"instead of {one.default}")
+    parser = _parser()
     chosen = parser.parse_args(arguments)
-    given = {one.name: getattr(chosen, one.name) for one in fields(Plan)}
-    plan = replace(QUICK if chosen.quick else Plan(), **{k: v for k, v in given.items() if v is not None})
-    only, peers = chosen.only.split(","), chosen.peers.split(",")
-    for unknown in (*(set(only) - WORKLOADS.keys()), *(set(peers) - set(ALL))):
+    known = ASKED if chosen.instructions else WORKLOADS
+    only = chosen.only.split(",") if chosen.only else list(known)
+    peers = chosen.peers.split(",")
+    for unknown in (*(set(only) - known.keys()), *(set(peers) - set(ALL))):
         parser.error(f"there is no {unknown}")
     try:
+        if chosen.instructions:
+            sys.stdout.write(table(count(only, chosen.requests, chosen.repeats)) + "\n")
+            return 0
+        plan = _plan(chosen)
         figures = measure(plan, only, peers)
     except MissingError as missing:
         sys.stderr.write(f"{missing} is not installed\n")
@@ -84,6 +83,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = [{**asdict(bar), "reached": bar.reached()} for bar in bars(figures, plan)]
         chosen.json.write_text(json.dumps({"plan": asdict(plan), **figures.plain(), "bars": rows}, indent=1))
     return 1 if any(peer.startswith(LEEWARD) for _, peer in figures.refused) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a little of everything, in less than a minute")
+    parser.add_argument("--only", help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--peers", default=",".join(ALL), help=f"of {', '.join(ALL)}")
+    parser.add_argument("--json", type=Path, help="a file for every value of every round")
+    for one in fields(Plan):
+        parser.add_argument(f"--{one.name}", type=type(one.default), help=f"instead of {one.default}")
+    parser.add_argument("--instructions", action="store_true", help=f"of {', '.join(ASKED)}")
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser
+
+
+def _plan(chosen: argparse.Namespace) -> Plan:
+    given = {one.name: getattr(chosen, one.name) for one in fields(Plan)}
+    return replace(QUICK if chosen.quick else Plan(), **{k: v for k, v in given.items() if v is not None})
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import loads, processes
+from tests.benchmarks import instructions, loads, processes
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.bars import AT_LEAST, Bar, bars, table
 from tests.benchmarks.field import QUICK, Plan
@@ -58,6 +59,25 @@ def test_the_quick_mode_measures_everything_and_names_who_is_missing(
         bar["row"] for bar in plain["bars"] if bar["measured"] is None and bar["unit"] == f"× {NGINX}"
     ] == []
     assert "| identical hits | at least 2 × nginx |" in told
+
+
+def test_the_instructions_of_the_real_server_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--instructions", "--only=hits", "--requests=20", "--repeats=2"]) == 0
+    [row] = re.findall(r"^\| hits \| ([\d,]+) \| [\d.]+ % \|$", capsys.readouterr().out, re.MULTILINE)
+    # A process that only waits costs nothing, and one that is being started a thousand times as much.
+    assert 1_000 < int(row.replace(",", "")) < 10_000_000
+
+
+def test_what_repeats_differ_by_is_told() -> None:
+    assert instructions.table([instructions.Cost("hits", (90.0, 100.0, 110.0))]).endswith(
+        "| hits | 100 | 20.0 % |"
+    )
+
+
+def test_each_request_that_is_counted_has_a_traceparent_of_its_own() -> None:
+    asked = instructions.ASKED["hits-traceparent"]
+    assert asked.request(1) != asked.request(2)
+    assert re.search(rb"\r\ntraceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-01\r\n", asked.request(1))
 
 
 def test_figures_are_medians_and_ratios_of_them() -> None:
