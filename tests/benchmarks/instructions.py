@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.loads import NotMeasurableError
 from tests.benchmarks.origins import CACHED, END, FRESH, FRESH_LARGE, POST, POSTED, origins
 from tests.benchmarks.peers import Place, leeward_command
-from tests.benchmarks.processes import Cores, pinned, program, started
+from tests.benchmarks.processes import Cores, NotMeasurableError, pinned, program, started
 
 _WARM = 300  # requests, until everything has been made that is made once
 

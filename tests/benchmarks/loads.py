@@ -16,16 +16,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.benchmarks.origins import END, STREAMED
-from tests.benchmarks.processes import pinned, program
+from tests.benchmarks.processes import NotMeasurableError, pinned, program
 
 _LUA = Path(__file__).parent / "lua"
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 _PATIENCE = 300.0  # seconds
 _BATCH = 50  # requests on their way on one connection
-
-
-class NotMeasurableError(Exception):
-    """A proxy does not do what is to be measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 60.0  # seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class NotMeasurableError(Exception):
+    """A proxy does not do what is to be measured."""
 
 
 class MissingError(Exception):
@@ -63,13 +67,15 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on a port of loopback; killed with all its children at the end."""
+def started(
+    command: Sequence[str], port: int, log: Path, own: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that listens on a port of loopback, `own` in its environment; killed with its children."""
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command,
             cwd=log.parent,
-            env=environment(),
+            env={**environment(), **(own or {})},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -94,8 +100,8 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.01)
-    told = log.read_text(errors="replace")[-4000:]
-    raise RuntimeError(f"{log.parent.name} did not start:\n{told}")
+    told = log.read_text(errors="replace")[-2000:]
+    raise NotMeasurableError(f"{log.parent.name} did not start:\n{told}")
 
 
 def resident(pid: int) -> float:

@@ -41,13 +41,18 @@ def report(figures: Figures, plan: Plan, guests: tuple[str, ...] = ()) -> str:
     return "\n".join(lines).rstrip()
 
 
+def compared(figures: Figures, peers: Sequence[str]) -> list[str]:
+    """The workloads of which more than one of the peers has a rate."""
+    return [of for of in figures.workloads() if len(_with(figures, of, RATE, peers)) > 1]
+
+
 def _rates(figures: Figures, plan: Plan, peers: Sequence[str]) -> list[str]:
-    shown = [of for of in figures.workloads() if len(_with(figures, of, RATE, peers)) > 1]
+    shown = compared(figures, peers)
     return _table("requests a second", shown, figures, plan, peers, RATE, ratios=True)
 
 
 def _latencies(figures: Figures, plan: Plan, peers: Sequence[str]) -> list[str]:
-    shown = [of for of in figures.workloads() if len(_with(figures, of, RATE, peers)) > 1]
+    shown = compared(figures, peers)
     lines: list[str] = []
     for measure in (P50, P99, CPU):
         lines += _table(measure, shown, figures, plan, peers, measure)

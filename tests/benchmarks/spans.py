@@ -7,10 +7,18 @@ import subprocess
 import time
 
 from tests.benchmarks.field import Field
-from tests.benchmarks.loads import NotMeasurableError, fill, get, idle, metric, stampede, stream
+from tests.benchmarks.loads import fill, get, idle, metric, stampede, stream
 from tests.benchmarks.origins import BODY, CACHED, KIB, KIBS, STREAM, TINY, WAITING
 from tests.benchmarks.peers import LEEWARD, Peer, leeward, leeward_command
-from tests.benchmarks.processes import environment, forget_peak, peak, pinned, resident, stop
+from tests.benchmarks.processes import (
+    NotMeasurableError,
+    environment,
+    forget_peak,
+    peak,
+    pinned,
+    resident,
+    stop,
+)
 from tests.benchmarks.workloads import ALL, RATES, Rate, Workload
 
 SPEED, GROWTH = "MiB/s", "growth MiB"
@@ -26,10 +34,10 @@ def streaming(field: Field, name: str) -> None:
     """200 MiB through each; how much more memory it then had at most."""
     for _ in range(field.plan.rounds):
         for one in field.present(ALL):
-            peer = field.peer(one)
-            before = resident(peer.pid)
-            forget_peak(peer.pid)
             try:
+                peer = field.peer(one)
+                before = resident(peer.pid)
+                forget_peak(peer.pid)
                 measured = {SPEED: stream(peer.port, STREAM)}
             except NotMeasurableError as problem:
                 field.figures.refused[name, one] = str(problem)
@@ -41,10 +49,10 @@ def idling(field: Field, name: str) -> None:
     """What a kept connection costs, and what they all cost those who ask."""
     number = field.plan.idle
     for one in field.present(ALL):
-        peer = field.peer(one)
-        get(peer.port, CACHED)
-        before = resident(peer.pid)
         try:
+            peer = field.peer(one)
+            get(peer.port, CACHED)
+            before = resident(peer.pid)
             with idle(peer.port, CACHED, number):
                 field.figures.add(name, one, {EACH: (resident(peer.pid) - before) * 1024 / number})
                 beside = Rate(path=CACHED, hits=True, peers=(one,))
@@ -57,9 +65,9 @@ def stampeding(field: Field, name: str) -> None:
     """Everybody asks for what nobody has, of an origin that takes its time."""
     for number in range(field.plan.rounds):
         for one in field.present(ALL):
-            peer = field.peer(one)
-            came = field.origins.waited()
             try:
+                peer = field.peer(one)
+                came = field.origins.waited()
                 seconds = stampede(peer.port, f"{WAITING}{one}{number}", field.plan.callers)
             except (NotMeasurableError, TimeoutError, OSError) as problem:
                 field.figures.refused[name, one] = str(problem)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,10 @@ def test_the_quick_mode_measures_everything_and_names_who_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = os.sched_getaffinity(0)
-    assert main(["--quick", "--seconds=0.2", f"--json={tmp_path / 'figures'}"]) == 0
+    assert (
+        main(["--quick", "--seconds=0.1", f"--json={tmp_path / 'figures'}", f"--chart={tmp_path / 'chart'}"])
+        == 0
+    )
     assert os.sched_getaffinity(0) == before
     told = capsys.readouterr().out
     plain = json.loads((tmp_path / "figures").read_text())
@@ -59,6 +63,7 @@ def test_the_quick_mode_measures_everything_and_names_who_is_missing(
         bar["row"] for bar in plain["bars"] if bar["measured"] is None and bar["unit"] == f"× {NGINX}"
     ] == []
     assert "| identical hits | at least 2 × nginx |" in told
+    assert (tmp_path / "chart").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_instructions_of_the_real_server_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +102,7 @@ def test_figures_are_medians_and_ratios_of_them() -> None:
 
 def test_a_bar_is_reached_or_not_or_not_measured() -> None:
     def bar(measured: float | None) -> Bar:
-        return Bar(row="hits", sense=AT_LEAST, limit=2.0, unit="× nginx", measured=measured)
+        return Bar(workload="hits", row="hits", sense=AT_LEAST, limit=2.0, unit="× nginx", measured=measured)
 
     lines = table([bar(2.0), bar(1.99), bar(None)]).splitlines()[2:]
     assert [line.split("|")[-2].strip() for line in lines] == ["yes", "**no**", "not measured"]
@@ -115,8 +120,20 @@ def test_what_wrk_says_is_read_in_milliseconds() -> None:
     load = loads._load(TOLD)
     assert (load.requests, load.failed, load.rate, load.p50, load.p99) == (28311, 0, 28263.18, 0.98, 1030.0)
     assert loads._load(TOLD + "  Non-2xx or 3xx responses: 7\n").failed == 7
-    with pytest.raises(loads.NotMeasurableError, match="connect 3"):
+    with pytest.raises(processes.NotMeasurableError, match="connect 3"):
         loads._load(TOLD + "  Socket errors: connect 3, read 0, write 0, timeout 0\n")
+
+
+def test_without_matplotlib_there_are_tables_and_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    only = ["--quick", "--only=stampede", f"--peers={LEEWARD}"]
+    assert main([*only, f"--chart={tmp_path / 'chart'}"]) == 0
+    told = capsys.readouterr().out
+    assert "No chart: matplotlib is not installed.\n" in told
+    assert "| stampede of 20 on one cold key | Leeward | sent upstream | 1.00 |" in told
+    assert not (tmp_path / "chart").exists()
 
 
 def test_a_missing_program_is_named(
@@ -135,7 +152,10 @@ def test_an_unknown_workload_is_named(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_process_that_does_not_start_says_why(tmp_path: Path) -> None:
     command = [shutil.which("sh") or "sh", "-c", "echo no such luck; exit 3"]
-    with pytest.raises(RuntimeError, match="no such luck"), processes.started(command, 1, tmp_path / "log"):
+    with (
+        pytest.raises(processes.NotMeasurableError, match="no such luck"),
+        processes.started(command, 1, tmp_path / "log"),
+    ):
         pass
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.field import Field
 from tests.benchmarks.figures import CPU, P50, P99, RATE
-from tests.benchmarks.loads import Load, NotMeasurableError, fill, get, wrk
+from tests.benchmarks.loads import Load, fill, get, wrk
 from tests.benchmarks.origins import (
     BODY,
     CACHED,
@@ -25,7 +25,7 @@ from tests.benchmarks.origins import (
     POSTED,
 )
 from tests.benchmarks.peers import ENVOY, LEEWARD, LOGGED, MANY, NGINX, VARNISH, Peer
-from tests.benchmarks.processes import cpu
+from tests.benchmarks.processes import NotMeasurableError, cpu
 
 ALL = (LEEWARD, NGINX, VARNISH, ENVOY)
 Workload = Callable[[Field, str], None]
@@ -63,8 +63,8 @@ class Rate:
         """Those who do what is to be measured, warm."""
         ready = []
         for one in field.present((*self.peers, *(field.guests if self.guests else ()))):
-            peer = field.peer(one)
             try:
+                peer = field.peer(one)
                 fill(peer.port, [peer.under + path for path in self.before(field)])
                 self._check(field, peer)
                 self._load(field, peer, min(1.0, field.plan.seconds))
