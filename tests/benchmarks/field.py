@@ -16,8 +16,8 @@ from tests.benchmarks.processes import Cores
 class Plan:
     """How much is measured: rounds of seconds for each peer, one after the other; how many of everything."""
 
-    rounds: int = 3
-    seconds: float = 3.0
+    rounds: int = 5
+    seconds: float = 2.0
     connections: int = 32
     starts: int = 11
     entries: int = 1_000_000

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-RATE, P50, P99, CPU = "requests/s", "p50 ms", "p99 ms", "CPU µs/request"
-MEASURES = (RATE, P50, P99, CPU)
+RATE, P50, P99 = "requests/s", "p50 ms", "p99 ms"
+CPU, CLIENT = "CPU µs/request", "the client's CPU µs/request"
+MEASURES = (RATE, P50, P99, CPU, CLIENT)
 
 
 @dataclass(slots=True)

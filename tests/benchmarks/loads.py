@@ -26,13 +26,14 @@ _BATCH = 50  # requests on their way on one connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What one run of wrk saw; `p50` and `p99` in milliseconds."""
+    """What one run of wrk saw; `p50` and `p99` in milliseconds, `spent` its own seconds of a core."""
 
     requests: int
     failed: int
     rate: float
     p50: float
     p99: float
+    spent: float
 
 
 def wrk(
@@ -50,10 +51,17 @@ def wrk(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         time.sleep(seconds)
         running.send_signal(signal.SIGINT)  # it then ends as after its time, which it counts in whole seconds
-        return _load(running.communicate()[0])
+        before = _children()
+        return _load(running.communicate()[0], _children() - before)
 
 
-def _load(told: str) -> Load:
+def _children() -> float:
+    """Seconds of a core that all spent who have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _load(told: str, spent: float) -> Load:
     def found(pattern: str) -> re.Match[str]:
         match = re.search(pattern, told)
         if match is None:
@@ -68,6 +76,7 @@ def _load(told: str) -> Load:
     return Load(
         requests=int(found(r"(\d+) requests in").group(1)),
         failed=int(failed.group(1)) if failed else 0,
+        spent=spent,
         rate=float(found(r"Requests/sec:\s+([\d.]+)").group(1)),
         **{f"p{share}": float(number) * _UNITS[unit] for share, (number, unit) in at.items()},
     )

@@ -117,11 +117,11 @@ def test_a_latency_is_to_be_at_most_that_of_envoy() -> None:
 
 
 def test_what_wrk_says_is_read_in_milliseconds() -> None:
-    load = loads._load(TOLD)
+    load = loads._load(TOLD, 0.5)
     assert (load.requests, load.failed, load.rate, load.p50, load.p99) == (28311, 0, 28263.18, 0.98, 1030.0)
-    assert loads._load(TOLD + "  Non-2xx or 3xx responses: 7\n").failed == 7
+    assert loads._load(TOLD + "  Non-2xx or 3xx responses: 7\n", 0.5).failed == 7
     with pytest.raises(processes.NotMeasurableError, match="connect 3"):
-        loads._load(TOLD + "  Socket errors: connect 3, read 0, write 0, timeout 0\n")
+        loads._load(TOLD + "  Socket errors: connect 3, read 0, write 0, timeout 0\n", 0.5)
 
 
 def test_without_matplotlib_there_are_tables_and_a_line(
