@@ -11,6 +11,7 @@ from tests.benchmarks.peers import LEEWARD
 from tests.benchmarks.workloads import ALL, TITLES
 
 _HEAD = 2  # lines
+_BUSY = 0.9
 
 
 def title(workload: str, plan: Plan) -> str:
@@ -35,7 +36,7 @@ def report(figures: Figures, plan: Plan, guests: tuple[str, ...] = ()) -> str:
         *_others(figures, plan),
         bars.table(bars.bars(figures, plan, guests)),
     ]
-    lines += ["", *(f"Not installed here: {name}." for name in figures.missing)]
+    lines += ["", *_idle(figures, plan), *(f"Not installed here: {name}." for name in figures.missing)]
     refused = figures.refused.items()
     lines += [f"Not measured: {peer}, {title(of, plan)}: {why}" for (of, peer), why in refused]
     return "\n".join(lines).rstrip()
@@ -86,6 +87,20 @@ def _table(
             cells += ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
         lines.append(f"| {title(of, plan)} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _idle(figures: Figures, plan: Plan) -> list[str]:
+    """Who was not kept busy: what the client or the origin could do is then told, not what the proxy can."""
+    lines = []
+    for of in figures.workloads():
+        for peer in figures.peers(of):
+            rate, cost = figures.median(of, peer), figures.median(of, peer, CPU)
+            if rate is not None and cost is not None and rate * cost / 1e6 < _BUSY:
+                share = rate * cost / 1e4
+                lines.append(
+                    f"{peer}, {title(of, plan)}: its core was busy for {share:.0f} % of the time only."
+                )
+    return lines
 
 
 def _own(figures: Figures, plan: Plan) -> list[str]:

@@ -15,7 +15,7 @@ from tests.benchmarks import instructions, loads, processes
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.bars import AT_LEAST, Bar, bars, table
 from tests.benchmarks.field import QUICK, Plan
-from tests.benchmarks.figures import P99, RATE, Figures
+from tests.benchmarks.figures import CPU, P99, RATE, Figures
 from tests.benchmarks.origins import CACHED, FRESH
 from tests.benchmarks.peers import ENVOY, LEEWARD, LOGGED, MANY, NGINX, VARNISH
 from tests.benchmarks.report import report
@@ -98,6 +98,15 @@ def test_figures_are_medians_and_ratios_of_them() -> None:
     told = report(figures, Plan())
     assert f"| identical hits | at least 2 × {NGINX} |  | not measured |" in told
     assert f"Not measured: {NGINX}, identical hits, 700 B: it was no hit" in told
+
+
+def test_whose_core_was_not_busy_is_told() -> None:
+    figures = Figures()
+    figures.add("hits", LEEWARD, {RATE: 50_000.0, CPU: 19.0})
+    figures.add("hits", NGINX, {RATE: 50_000.0, CPU: 17.0})
+    told = report(figures, Plan())
+    assert "nginx, identical hits, 700 B: its core was busy for 85 % of the time only." in told
+    assert "Leeward, identical hits" not in told
 
 
 def test_a_bar_is_reached_or_not_or_not_measured() -> None:
