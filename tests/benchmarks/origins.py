@@ -2,7 +2,7 @@
 
 An nginx for everything that must be fast, which refuses whoever comes without the credential and tells how
 many requests came; and a small program of our own, slow on purpose, that counts how many of those who ask
-for one thing at the same time come through (`python -m tests.benchmarks.origins PORT` is that one).
+for one thing at the same time come through, and sends back what is posted: this file, run with a port.
 """
 
 from __future__ import annotations
@@ -184,8 +184,11 @@ async def _serve(port: int) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 asked = await reader.readuntil(b"\r\n\r\n")
-                body = str(count).encode()
-                if not asked.startswith(b"GET /count "):
+                length = re.search(rb"\r\ncontent-length: (\d+)", asked, re.IGNORECASE)
+                body = await reader.readexactly(int(length.group(1)) if length else 0)
+                if asked.startswith(b"GET /count "):
+                    body = str(count).encode()
+                elif not asked.startswith(b"POST "):
                     count += 1
                     await asyncio.sleep(SLOW)
                     body = BODY.encode()

@@ -1,7 +1,7 @@
 """What is measured? One workload a row: who is asked for what, and how it is known that it was that.
 
 Every span is checked at the origin: what is to be a hit must not have reached it, what is to be passed on
-must have, with the credential, without which it refuses. Before the first one an answer is read whole.
+must have, with the credential, without which it refuses. Before it and after it answers are read whole.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.benchmarks.origins import (
     LARGE,
     POST,
     POSTED,
+    WAITING,
 )
 from tests.benchmarks.peers import ENVOY, LEEWARD, LOGGED, MANY, NGINX, VARNISH, Peer
 from tests.benchmarks.processes import NotMeasurableError, cpu
@@ -56,6 +57,7 @@ class Rate:
                     continue
                 try:
                     field.figures.add(name, peer.name, self._round(field, peer))
+                    self._check(field, peer)
                 except NotMeasurableError as problem:
                     field.figures.refused[name, peer.name] = str(problem)
 
@@ -85,6 +87,8 @@ class Rate:
         if not self.failures and any(answer != (200, self.body.encode()) for answer in answers):
             sizes = [(status, len(got)) for status, got in answers]
             raise NotMeasurableError(f"answered {sizes}, not 200 with {len(self.body)} bytes")
+        if body is not None and get(peer.port, f"{peer.under}{WAITING}echo", body) != (200, body):
+            raise NotMeasurableError("changed the body on its way to the origin")
         if came != 0 if self.hits else came < len(answers):
             raise NotMeasurableError(f"of {len(answers)} requests {came} reached the origin")
 
