@@ -12,69 +12,14 @@ Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 from __future__ import annotations
 
 from array import array
-from dataclasses import field
-from typing import Generic, TypeVar
-
-from proxy.core.value import dataclass
-
-V = TypeVar("V")
 
 _SMALL_SHARE = 10  # one part of so many of all bytes is for what is new
 _MOST_ROUNDS = 3
 _MOST_LOOKS = 500  # at seats that stay, for one that goes
 _BYTES_A_GHOST = 2048  # of room, for each name that is remembered; a small entry takes as much
 _FINGERPRINT = (1 << 32) - 1
-
-
-@dataclass(slots=True, eq=False)
-class Seat(Generic[V]):
-    """One thing in the queues. `uses` is counted up by who keeps it; `weight` is in bytes.
-
-    `name` is at least 16 evenly distributed bytes, such as a digest. `paid` counts the uses that have
-    bought their round; the rest is its place in its queue.
-    """
-
-    name: bytes
-    value: V
-    weight: int
-    uses: int = 0
-    paid: int = field(default=0, repr=False)
-    queue: _Queue[V] | None = field(default=None, repr=False)
-    before: Seat[V] | None = field(default=None, repr=False)
-    after: Seat[V] | None = field(default=None, repr=False)
-
-
-class _Queue(Generic[V]):
-    """First in, first out; linked through the seats, so that one may leave from the middle."""
-
-    __slots__ = ("first", "last", "weight")
-
-    def __init__(self) -> None:
-        self.first: Seat[V] | None = None
-        self.last: Seat[V] | None = None
-        self.weight = 0
-
-    def append(self, seat: Seat[V]) -> None:
-        seat.queue, seat.before, seat.after = self, self.last, None
-        if self.last is None:
-            self.first = seat
-        else:
-            self.last.after = seat
-        self.last = seat
-        self.weight += seat.weight
-
-    def remove(self, seat: Seat[V]) -> None:
-        before, after = seat.before, seat.after
-        if before is None:
-            self.first = after
-        else:
-            before.after = after
-        if after is None:
-            self.last = before
-        else:
-            after.before = before
-        seat.queue = seat.before = seat.after = None
-        self.weight -= seat.weight
+_SMALL, _MAIN, _RINGS = 0, 1, 2  # the seats that stand before the first of each queue, and their number
+_SEAT = 45  # bytes of a seat in all tables, which are made larger by a sixteenth at a time
 
 
 class Ghosts:
@@ -114,16 +59,31 @@ class Ghosts:
         return place, int.from_bytes(name[8:12], "little")
 
 
-class Queues(Generic[V]):
-    """The order in which seats go, for `room` bytes. The caller keeps the weights within the room."""
+class Queues:
+    """The order in which names go, for `room` bytes. The caller keeps the weights within the room.
 
-    __slots__ = ("_ghosts", "_main", "_most_small", "_small")
+    A name that enters gets a seat: a number that is its own until it leaves. What is known of the seats
+    stands in tables of numbers, which the garbage collection has no need to look through.
+    `uses` is counted up by the caller. `names` are at least 16 evenly distributed bytes, such as digests.
+    """
+
+    __slots__ = (
+        *("_after", "_before", "_free", "_ghosts", "_most_small", "_paid", "_weights", "_where"),
+        *("names", "uses"),
+    )
 
     def __init__(self, room: int) -> None:
-        self._small: _Queue[V] = _Queue()
-        self._main: _Queue[V] = _Queue()
         self._ghosts = Ghosts(room // _BYTES_A_GHOST)
         self._most_small = room // _SMALL_SHARE
+        self._free = 0  # the first of the seats that nobody has; 0 = there is none
+        # Two rings, so that one may leave from the middle: after _SMALL comes the first, before it the last.
+        self._after = array("I", (_SMALL, _MAIN))
+        self._before = array("I", (_SMALL, _MAIN))
+        self._where = array("B", (_SMALL, _MAIN))
+        self._weights = array("Q", (0, 0))  # those of the two rings are all that is in them
+        self._paid = array("Q", (0, 0))  # how many of the uses have bought their round
+        self.uses = array("Q", (0, 0))
+        self.names: list[bytes] = [b"", b""]
 
     @property
     def size(self) -> int:
@@ -131,52 +91,90 @@ class Queues(Generic[V]):
         return self._ghosts.size
 
     @property
+    def tables(self) -> int:
+        """Bytes of memory that all seats need which were ever taken at once."""
+        return _SEAT * (len(self.names) - _RINGS)
+
+    @property
     def weight(self) -> int:
-        """Bytes of all seats."""
-        return self._small.weight + self._main.weight
+        """Bytes of all that is in them."""
+        return self._weights[_SMALL] + self._weights[_MAIN]
 
-    def enter(self, seat: Seat[V]) -> None:
-        """The newest."""
-        (self._main if self._ghosts.take(seat.name) else self._small).append(seat)
+    def enter(self, name: bytes, weight: int) -> int:
+        """The seat of the newest, which weighs so many bytes."""
+        seat = self._free
+        if seat:
+            self._free = self._after[seat]
+            self.names[seat] = name
+            self._weights[seat], self._paid[seat], self.uses[seat] = weight, 0, 0
+        else:
+            seat = len(self.names)
+            self.names.append(name)
+            for table in self._tables():
+                table.append(0)
+            self._weights[seat] = weight
+        self._append(_MAIN if self._ghosts.take(name) else _SMALL, seat)
+        return seat
 
-    def leave(self, seat: Seat[V]) -> None:
-        """It goes for a reason of its own, and is not remembered."""
-        if seat.queue is not None:
-            seat.queue.remove(seat)
+    def leave(self, seat: int) -> None:
+        """It goes, and somebody else may have its seat."""
+        self._remove(seat)
+        self.names[seat] = b""
+        self._after[seat], self._free = self._free, seat
+        if self._after[_SMALL] == _SMALL and self._after[_MAIN] == _MAIN:
+            self._free = 0
+            del self.names[_RINGS:]
+            for table in self._tables():
+                del table[_RINGS:]
 
-    def weigh(self, seat: Seat[V], weight: int) -> None:
+    def weigh(self, seat: int, weight: int) -> None:
         """It weighs something else now, and keeps its place."""
-        if seat.queue is not None:
-            seat.queue.weight += weight - seat.weight
-        seat.weight = weight
+        self._weights[self._where[seat]] += weight - self._weights[seat]
+        self._weights[seat] = weight
 
-    def victim(self, spared: Seat[V]) -> Seat[V] | None:
-        """The one that goes, already gone; None where only the spared one is left."""
+    def victim(self, spared: int) -> int | None:
+        """The one that has to leave next; None where only the spared one is left."""
         looks = _MOST_LOOKS
         while True:
-            new = _next(self._small, spared)
-            old = _next(self._main, spared)
-            if new is not None and (old is None or self._small.weight > self._most_small):
-                looks -= 1
-                self._small.remove(new)
-                if looks > 0 and new.uses > new.paid:
-                    new.paid = new.uses
-                    self._main.append(new)
-                    continue
-                self._ghosts.add(new.name)
-                return new
-            if old is None:
-                return None
+            new = self._first(_SMALL, spared)
+            old = self._first(_MAIN, spared)
             looks -= 1
-            self._main.remove(old)
-            left = min(old.uses - old.paid, _MOST_ROUNDS)
-            if looks > 0 and left > 0:
-                old.paid = old.uses - left + 1
-                self._main.append(old)
+            if new and (not old or self._weights[_SMALL] > self._most_small):
+                uses = self.uses[new]
+                if looks <= 0 or uses <= self._paid[new]:
+                    self._ghosts.add(self.names[new])
+                    return new
+                self._paid[new] = uses
+                self._remove(new)
+                self._append(_MAIN, new)
                 continue
-            return old
+            if not old:
+                return None
+            left = min(self.uses[old] - self._paid[old], _MOST_ROUNDS)
+            if looks <= 0 or left <= 0:
+                return old
+            self._paid[old] = self.uses[old] - left + 1
+            self._remove(old)
+            self._append(_MAIN, old)
 
+    def _tables(self) -> tuple[array[int], ...]:
+        return self._after, self._before, self._where, self._weights, self._paid, self.uses
 
-def _next(queue: _Queue[V], spared: Seat[V]) -> Seat[V] | None:
-    first = queue.first
-    return first.after if first is spared else first
+    def _first(self, ring: int, spared: int) -> int:
+        """Of those that may go; 0 where there is none."""
+        first = self._after[ring]
+        if first == spared:
+            first = self._after[first]
+        return 0 if first == ring else first
+
+    def _append(self, ring: int, seat: int) -> None:
+        last = self._before[ring]
+        self._after[last] = self._before[ring] = seat
+        self._before[seat], self._after[seat] = last, ring
+        self._where[seat] = ring
+        self._weights[ring] += self._weights[seat]
+
+    def _remove(self, seat: int) -> None:
+        before, after = self._before[seat], self._after[seat]
+        self._after[before], self._before[after] = after, before
+        self._weights[self._where[seat]] -= self._weights[seat]

@@ -1,36 +1,51 @@
 """How are entries kept in this process, within a number of bytes?
 
-Every operation but a purge and a listing costs the same however much is kept: places and tags have an
-index, `eviction` says what goes when room is needed, and a use is a number counted up. What looks at every
-key lets others have a turn. Bytes are counted with what the interpreter itself needs for them.
+What is kept stands packed, as bytes (`packed`), but for what is large, where that saves nothing. What is
+asked for is opened, and stays open while it goes on being asked for: the same entries are told then each
+time, as long as nothing of them has changed. For what is open an eighth of the bytes is set apart, so that a
+look-up never displaces anything.
+
+Every operation but a purge and a listing costs the same however much is kept: tags have an index, `eviction`
+says what goes when room is needed, and a use is a number counted up. What looks at every key lets others have
+a turn. Bytes are counted with what the interpreter itself needs for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from sys import getsizeof
 
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.caching.purge import Purge
 from proxy.core.ports import Kept
-from proxy.core.value import dataclass
-from proxy.stores.eviction import Queues, Seat
-from proxy.stores.tags import Tags
+from proxy.stores import packed
+from proxy.stores.eviction import Queues
+from proxy.stores.index import Index
 
-# Of one key's bookkeeping here: the seat, its places in two tables, the key and its digests.
-_SHELF_OVERHEAD = 800
+# Of one key's bookkeeping: its name and its place in the table, and what the allocator rounds up to.
+_NAME_OVERHEAD = 160
+_OPEN_OVERHEAD = 400
+_MOST_PACKED = 8 * 1024  # bytes of content under one key; what is more is left open
+_OPEN_SHARE = 8  # of all bytes, one part of so many is for what is open
+_MOST_OPEN = 64 * 1024 * 1024
+_LOOKS = 64  # at what is open and still in use, for one that is closed
 _MOST_VARIANTS = 32  # a Vary on something unique to each request must not make one key a cache of its own
 _SLICE = 1000  # keys that are looked at before others have a turn
 
 
-@dataclass(frozen=True, slots=True)
-class _Shelf:
-    """The variants of one key, newest first."""
+class _Open:
+    """What is kept under one key, to be used: newest first."""
 
-    key: Key
-    entries: tuple[Entry, ...]
+    __slots__ = ("entries", "seat", "size")
+
+    def __init__(self, seat: int, entries: tuple[Entry, ...], size: int) -> None:
+        self.seat = seat
+        self.entries = entries
+        self.size = size  # in bytes, of what is set apart for it; 0 = it was never packed
 
 
 class MemoryStore:
@@ -41,7 +56,10 @@ class MemoryStore:
     `invalidated` (its resource changed), `purged`.
     """
 
-    __slots__ = ("_count", "_max_entry_bytes", "_on_evict", "_places", "_queues", "_room", "_seats", "_tags")
+    __slots__ = (
+        *("_beside", "_count", "_lately", "_max_entry_bytes", "_most_open", "_on_evict", "_open", "_opened"),
+        *("_packing", "_queues", "_records", "_room", "_tags", "_uses"),
+    )
 
     def __init__(
         self,
@@ -52,70 +70,93 @@ class MemoryStore:
     ) -> None:
         self._max_entry_bytes = max_entry_bytes
         self._on_evict = on_evict
-        self._seats: dict[bytes, Seat[_Shelf]] = {}
-        self._queues: Queues[_Shelf] = Queues(max_bytes)
-        self._room = max_bytes - self._queues.size
-        self._places: dict[bytes, set[bytes]] = {}
-        self._tags = Tags()
+        self._queues = Queues(max_bytes)
+        self._uses = self._queues.uses
+        self._most_open = min(max_bytes // _OPEN_SHARE, _MOST_OPEN)
+        self._room = max_bytes - self._queues.size - self._most_open
+        # Name → record. A key's name is its place, which is found without an index then; where that is taken
+        # by another key of the same place, its primary. Keys and values are bytes alone, and so the garbage
+        # collection passes over all of it.
+        self._records: dict[bytes, bytes] = {}
+        self._beside: Index[bytes] = Index()  # place → the names of those that are not found under it
+        self._tags: Index[str] = Index()
+        self._packing = packed.Packing()
+        self._open: dict[bytes, _Open] = {}  # by primary
+        self._lately: OrderedDict[bytes, int] = (
+            OrderedDict()
+        )  # of those to be closed again, the uses last seen
+        self._opened = 0  # bytes
         self._count = 0
 
     def peek(self, key: Key) -> Sequence[Entry]:
-        """As `load`, without waiting."""
-        seat = self._seats.get(key.primary)
-        if seat is None:
+        """As `load`, without waiting; the very same entries again while nothing has changed."""
+        shelf = self._open.get(key.primary) or self._unpacked(key)
+        if shelf is None:
             return ()
-        seat.uses += 1
-        return seat.value.entries
+        self._uses[shelf.seat] += 1
+        return shelf.entries
 
     async def load(self, key: Key) -> Sequence[Entry]:
         return self.peek(key)
 
     async def keep(self, key: Key, entry: Entry, *, asked: float = inf) -> bool:
         del asked  # one process knows by itself what is on its way
+        name = self._name(key)
+        others = () if name is None else self._entries(name)
+        left = tuple(other for other in others if not entry.replaces(other))
         size = entry.size
-        if size > self._max_entry_bytes or size + _overhead(key) > self._room:
+        if size > self._max_entry_bytes or size + _NAME_OVERHEAD + len(key.target) > self._room:
             # What it would have replaced is older than what its caller was just told.
-            self._remove_variant(key, entry)
+            if name is not None:
+                self._shorten(name, left, "invalidated")
             return False
-        seat = self._seats.get(key.primary)
-        others = () if seat is None else tuple(e for e in seat.value.entries if not entry.replaces(e))
-        entries = (entry, *others)
-        if len(entries) > _MOST_VARIANTS:
-            entries = entries[:_MOST_VARIANTS]
+        if len(left) >= _MOST_VARIANTS:
+            left = left[: _MOST_VARIANTS - 1]
             self._on_evict("variants")
-        seat = self._put(key, entries)
+        name = self._put(key, (entry, *left))
+        seat = packed.seat(self._records[name])
         while self._bytes > self._room:
-            self._make_room(seat)
-        return bool(seat.value.entries)
+            victim = self._queues.victim(seat)
+            if victim is not None:
+                self._remove(self._queues.names[victim], "size")
+                continue
+            # Where only the new one's own key is left, its oldest variant goes.
+            entries = self._entries(name)
+            self._shorten(name, entries[:-1], "size")
+            if len(entries) == 1:
+                return False
+        return True
 
     async def drop(self, key: Key) -> int:
-        return self._remove(key.primary, "purged")
+        name = self._name(key)
+        return 0 if name is None else self._remove(name, "purged")
 
     async def drop_place(self, place: bytes) -> int:
-        return sum(self._remove(primary, "invalidated") for primary in tuple(self._places.get(place, ())))
+        names = [place] if place in self._records else []
+        return sum(self._remove(name, "invalidated") for name in (*names, *self._beside.find(place)))
 
     async def purge(self, what: Purge) -> int:
-        names: Iterable[bytes] = self._seats if what.tag is None else self._tags.find(what.tag)
+        names: Iterable[bytes] = self._records if what.tag is None else self._tags.find(what.tag)
         gone = 0
         for number, name in enumerate(tuple(names), 1):
-            seat = self._seats.get(name)
-            if seat is not None and what.reaches(seat.value.key.upstream, seat.value.key.target):
-                gone += self._shorten(
-                    seat, tuple(e for e in seat.value.entries if not what.means(e)), "purged"
-                )
+            if self._reached(name, what):
+                if what.tag is None:
+                    gone += self._remove(name, "purged")
+                else:
+                    left = tuple(entry for entry in self._entries(name) if not what.means(entry))
+                    gone += self._shorten(name, left, "purged")
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         return gone
 
     async def kept(self, what: Purge, limit: int) -> Sequence[Kept]:
         found: list[Kept] = []
-        for number, seat in enumerate(tuple(reversed(self._seats.values())), 1):
-            shelf = seat.value
-            if what.reaches(shelf.key.upstream, shelf.key.target):
-                meant = (entry for entry in shelf.entries if what.means(entry))
-                found += (
-                    Kept(key=shelf.key, entry=entry, uses=seat.uses, size=entry.size) for entry in meant
-                )
+        for number, name in enumerate(tuple(reversed(self._records)), 1):
+            if self._reached(name, what):
+                key = packed.key(name, self._records[name])
+                uses = self._uses[packed.seat(self._records[name])]
+                meant = (entry for entry in self._entries(name) if what.means(entry))
+                found += (Kept(key=key, entry=entry, uses=uses, size=entry.size) for entry in meant)
             if len(found) >= limit:
                 break
             if number % _SLICE == 0:
@@ -123,71 +164,129 @@ class MemoryStore:
         return found[:limit]
 
     def usage(self) -> tuple[int, int]:
-        return self._count, self._bytes
+        return self._count, self._bytes + self._opened
 
     @property
     def _bytes(self) -> int:
-        return self._queues.weight + self._tags.size
+        """Of all but what is open for a while."""
+        return self._queues.weight + self._queues.tables + self._tags.size + self._beside.size
 
-    def _put(self, key: Key, entries: tuple[Entry, ...]) -> Seat[_Shelf]:
-        """Makes these the variants of a key, newest first."""
-        size = _overhead(key) + sum(entry.size for entry in entries)
-        seat = self._seats.get(key.primary)
-        if seat is None:
-            seat = self._seats[key.primary] = Seat(key.primary, _Shelf(key, ()), size)
-            self._queues.enter(seat)
-            self._places.setdefault(key.place, set()).add(key.primary)
+    def _name(self, key: Key) -> bytes | None:
+        """Under which it is kept; None where it is not."""
+        record = self._records.get(key.place)
+        if record is not None and record.startswith(key.primary):
+            return key.place
+        return key.primary if key.primary in self._records else None
+
+    def _reached(self, name: bytes, what: Purge) -> bool:
+        record = self._records.get(name)
+        if record is None:
+            return False
+        key = packed.key(name, record)
+        return what.reaches(key.upstream, key.target)
+
+    def _entries(self, name: bytes) -> tuple[Entry, ...]:
+        """What is kept under a name, without opening it for longer."""
+        record = self._records[name]
+        shelf = self._open.get(packed.primary(record))
+        return self._packing.entries(name, record) if shelf is None else shelf.entries
+
+    def _unpacked(self, key: Key) -> _Open | None:
+        """Opens what is kept under a key, for as long as it is in use."""
+        name = self._name(key)
+        if name is None:
+            return None
+        record = self._records[name]
+        entries = self._packing.entries(name, record)
+        size = _OPEN_OVERHEAD + sum(entry.size for entry in entries)
+        shelf = _Open(packed.seat(record), entries, size)
+        while self._opened + size > self._most_open and self._lately:
+            self._close_one()
+        if self._opened + size <= self._most_open:
+            primary = packed.primary(record)
+            self._open[primary] = shelf
+            self._lately[primary] = self._uses[shelf.seat] + 1  # this is one
+            self._opened += size
+        return shelf
+
+    def _close_one(self) -> None:
+        """The one that was opened first, but for some that were used since they were looked at last."""
+        for _ in range(_LOOKS):
+            primary, seen = self._lately.popitem(last=False)
+            uses = self._uses[self._open[primary].seat]
+            if uses == seen:
+                break
+            self._lately[primary] = uses
         else:
-            self._queues.weigh(seat, size)
-        self._change(seat, _Shelf(key, entries))
-        return seat
+            primary, _ = self._lately.popitem(last=False)
+        self._opened -= self._open.pop(primary).size
 
-    def _change(self, seat: Seat[_Shelf], to: _Shelf) -> None:
-        before, after = _tags(seat.value.entries), _tags(to.entries)
-        if before or after:
-            self._tags.change(seat.name, before, after)
-        self._count += len(to.entries) - len(seat.value.entries)
-        seat.value = to
+    def _close(self, primary: bytes) -> None:
+        shelf = self._open.pop(primary, None)
+        if shelf is not None and shelf.size:
+            del self._lately[primary]
+            self._opened -= shelf.size
 
-    def _make_room(self, newest: Seat[_Shelf]) -> None:
-        victim = self._queues.victim(newest)
-        # Where only the new one's own key is left, its oldest variant goes.
-        self._shorten(victim or newest, newest.value.entries[:-1] if victim is None else (), "size")
+    def _put(self, key: Key, entries: tuple[Entry, ...]) -> bytes:
+        """Makes these the variants of a key, newest first; the name under which they are."""
+        name, before = self._name(key), tuple[Entry, ...]()
+        if name is None:
+            name = key.primary if key.place in self._records else key.place
+            seat = self._queues.enter(name, 0)
+            if name == key.primary:
+                self._beside.add(key.place, name)
+        else:
+            seat, before = packed.seat(self._records[name]), self._entries(name)
+            self._close(key.primary)
+        small = sum(len(entry.body) for entry in entries) <= _MOST_PACKED
+        record = self._packing.pack(key, seat, entries, placed=name == key.place, content=small)
+        weight = _NAME_OVERHEAD + getsizeof(record)
+        if not small:
+            weight += _OPEN_OVERHEAD + sum(entry.size for entry in entries)
+            self._open[key.primary] = _Open(seat, entries, 0)
+        self._records[name] = record
+        self._queues.weigh(seat, weight)
+        self._told(name, before, entries)
+        return name
 
-    def _shorten(self, seat: Seat[_Shelf], left: tuple[Entry, ...], reason: str) -> int:
+    def _shorten(self, name: bytes, left: tuple[Entry, ...], reason: str) -> int:
         """Leaves only these variants, which are some of those there are; how many went."""
-        gone = len(seat.value.entries) - len(left)
-        key = seat.value.key
-        if gone and left:
-            self._put(key, left)
-        elif gone:
-            self._change(seat, _Shelf(key, ()))
-            self._queues.leave(seat)
-            del self._seats[key.primary]
-            there = self._places[key.place]
-            there.discard(key.primary)
-            if not there:
-                del self._places[key.place]
+        record = self._records[name]
+        gone = packed.variants(record) - len(left)
+        if not left:
+            return self._remove(name, reason)
+        if gone:
+            self._put(packed.key(name, record), left)
         for _ in range(gone):
             self._on_evict(reason)
         return gone
 
-    def _remove(self, primary: bytes, reason: str) -> int:
-        seat = self._seats.get(primary)
-        return 0 if seat is None else self._shorten(seat, (), reason)
+    def _remove(self, name: bytes, reason: str) -> int:
+        """Removes what is kept under a name; how many entries went."""
+        record = self._records[name]
+        gone, primary = packed.variants(record), packed.primary(record)
+        if packed.tagged(record):
+            self._told(name, self._entries(name), ())
+        else:
+            self._count -= gone
+        if name == primary:
+            self._beside.remove(packed.key(name, record).place, name)
+        self._close(primary)
+        self._queues.leave(packed.seat(record))
+        del self._records[name]
+        for _ in range(gone):
+            self._on_evict(reason)
+        return gone
 
-    def _remove_variant(self, key: Key, entry: Entry) -> None:
-        seat = self._seats.get(key.primary)
-        if seat is not None:
-            left = tuple(e for e in seat.value.entries if not entry.replaces(e))
-            self._shorten(seat, left, "invalidated")
+    def _told(self, name: bytes, before: tuple[Entry, ...], after: tuple[Entry, ...]) -> None:
+        """Books what was and what is kept under a name."""
+        self._count += len(after) - len(before)
+        old, new = _tags(before), _tags(after)
+        if old or new:
+            self._tags.change(name, old, new)
 
 
 def _tags(entries: tuple[Entry, ...]) -> tuple[str, ...]:
     if len(entries) == 1:
         return entries[0].tags
     return tuple(tag for entry in entries for tag in entry.tags)
-
-
-def _overhead(key: Key) -> int:
-    return _SHELF_OVERHEAD + len(key.target)

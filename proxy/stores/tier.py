@@ -23,7 +23,7 @@ from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.caching.purge import Purge
 from proxy.core.ports import Kept, Store
-from proxy.stores.eviction import Queues, Seat
+from proxy.stores.eviction import Queues
 
 _OVERHEAD = 800  # bytes: the seat, its place in the table, the copy
 _LARGEST = 8  # no key takes more than one part of so many
@@ -54,35 +54,36 @@ class Backing(Store, Protocol):
 
 
 class _Copy:
-    __slots__ = ("entries", "mark")
+    __slots__ = ("entries", "mark", "seat")
 
-    def __init__(self, entries: Sequence[Entry], mark: object) -> None:
+    def __init__(self, entries: Sequence[Entry], mark: object, seat: int) -> None:
         self.entries = entries
         self.mark = mark
+        self.seat = seat
 
 
 class Tiered:
     """A Store: `behind`, with copies of at most so many bytes of what is asked for in front."""
 
-    __slots__ = ("_queues", "_room", "_seats", "behind")
+    __slots__ = ("_copies", "_queues", "_room", "behind")
 
     def __init__(self, behind: Backing, *, max_bytes: int) -> None:
         self.behind = behind
-        self._queues: Queues[_Copy] = Queues(max_bytes)
+        self._queues = Queues(max_bytes)
         self._room = max_bytes - self._queues.size
-        self._seats: dict[bytes, Seat[_Copy]] = {}
+        self._copies: dict[bytes, _Copy] = {}
 
     def peek(self, key: Key) -> Sequence[Entry] | None:
         """What a copy answers; None where the store has to be asked."""
-        seat = self._seats.get(key.primary)
-        if seat is None:
+        copy = self._copies.get(key.primary)
+        if copy is None:
             return None
-        if seat.value.mark != self.behind.mark(key):
-            self._forget(seat)
+        if copy.mark != self.behind.mark(key):
+            self._drop(key.primary)
             return None
-        seat.uses += 1
+        self._queues.uses[copy.seat] += 1
         self.behind.used(key)
-        return seat.value.entries
+        return copy.entries
 
     async def load(self, key: Key) -> Sequence[Entry]:
         found = self.peek(key)
@@ -98,13 +99,13 @@ class Tiered:
         try:
             return await self.behind.keep(key, entry, asked=asked)
         finally:
-            self._drop(key)
+            self._drop(key.primary)
 
     async def drop(self, key: Key) -> int:
         try:
             return await self.behind.drop(key)
         finally:
-            self._drop(key)
+            self._drop(key.primary)
 
     async def drop_place(self, place: bytes) -> int:
         return await self.behind.drop_place(place)
@@ -121,26 +122,22 @@ class Tiered:
 
     def copies(self) -> tuple[int, int]:
         """(keys, bytes) of which there are copies here."""
-        return len(self._seats), self._queues.weight
+        return len(self._copies), self._queues.weight
 
     def _copy(self, key: Key, entries: Sequence[Entry], mark: object) -> None:
-        self._drop(key)
+        self._drop(key.primary)
         weight = _OVERHEAD + sum(entry.size for entry in entries)
         if weight > self._room // _LARGEST:
             return
-        seat = self._seats[key.primary] = Seat(key.primary, _Copy(entries, mark), weight)
-        self._queues.enter(seat)
+        seat = self._queues.enter(key.primary, weight)
+        self._copies[key.primary] = _Copy(entries, mark, seat)
         while self._queues.weight > self._room:
             victim = self._queues.victim(seat)
             if victim is None:
                 break
-            del self._seats[victim.name]
+            self._drop(self._queues.names[victim])
 
-    def _drop(self, key: Key) -> None:
-        seat = self._seats.get(key.primary)
-        if seat is not None:
-            self._forget(seat)
-
-    def _forget(self, seat: Seat[_Copy]) -> None:
-        self._queues.leave(seat)
-        del self._seats[seat.name]
+    def _drop(self, primary: bytes) -> None:
+        copy = self._copies.pop(primary, None)
+        if copy is not None:
+            self._queues.leave(copy.seat)

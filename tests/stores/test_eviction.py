@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.stores.eviction import Ghosts, Queues, Seat
+from proxy.stores.eviction import Ghosts, Queues
+
+NOBODY = -1  # who is spared where nobody is
 
 
 def name(number: int) -> bytes:
@@ -24,28 +26,32 @@ class Kept:
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self.queues: Queues[int] = Queues(room)
-        self.seats: dict[int, Seat[int]] = {}
+        self.queues = Queues(room)
+        self.seats: dict[int, int] = {}
+        self.numbers: dict[bytes, int] = {}
         self.gone: list[int] = []
 
     def ask(self, number: int, weighing: int | None = None) -> bool:
         """Whether it was there; it is now."""
         seat = self.seats.get(number)
         if seat is not None:
-            seat.uses += 1
+            self.queues.uses[seat] += 1
             return True
-        seat = self.seats[number] = Seat(name(number), number, weighing or weight(number))
-        self.queues.enter(seat)
+        self.numbers[name(number)] = number
+        seat = self.seats[number] = self.queues.enter(name(number), weighing or weight(number))
         self.fit(seat)
         return False
 
-    def fit(self, seat: Seat[int]) -> None:
+    def fit(self, seat: int) -> None:
         while self.queues.weight > self.room:
             victim = self.queues.victim(seat)
             if victim is None:
                 return
-            self.gone.append(victim.value)
-            del self.seats[victim.value]
+            self.gone.append(self.numbers[self.queues.names[victim]])
+            self.leave(self.gone[-1])
+
+    def leave(self, number: int) -> None:
+        self.queues.leave(self.seats.pop(number))
 
 
 class LeastRecent:
@@ -99,36 +105,49 @@ def test_what_comes_back_soon_after_it_went_is_not_new() -> None:
     assert kept.gone.count(0) == 1, "no scan moves it out"
 
 
-def settled(queues: Queues[int], number: int) -> Seat[int]:
+def settled(queues: Queues, number: int) -> int:
     """One that came back soon after it went: it stands last in the main queue."""
-    seat, spared = Seat(name(number), number, 100_000), Seat(name(0), 0, 1)
-    queues.enter(seat)
-    assert queues.victim(spared) is seat
-    queues.enter(seat)
-    return seat
+    seat = queues.enter(name(number), 100_000)
+    assert queues.victim(NOBODY) == seat
+    queues.leave(seat)
+    return queues.enter(name(number), 100_000)
 
 
 @pytest.mark.parametrize(("uses", "rounds"), [(0, 0), (1, 1), (2, 2), (3, 3), (50, 3)])
 def test_every_use_buys_a_round_and_three_at_most(uses: int, rounds: int) -> None:
-    queues: Queues[int] = Queues(500_000)
-    spared = Seat(name(0), 0, 1)
+    queues = Queues(500_000)
     one = settled(queues, 1)
-    one.uses = uses
+    queues.uses[one] = uses
     others = [settled(queues, 2)]
-    while (victim := queues.victim(spared)) is not one:
-        assert victim is others[-1]
+    while (victim := queues.victim(NOBODY)) != one:
+        assert victim == others[-1]
+        queues.leave(victim)
         others.append(settled(queues, len(others) + 2))
     assert len(others) - 1 == rounds
 
 
 def test_the_spared_one_stays_though_it_is_the_oldest() -> None:
-    queues: Queues[int] = Queues(100)
-    one, two = Seat(name(1), 1, 60), Seat(name(2), 2, 60)
-    queues.enter(one)
-    queues.enter(two)
-    assert queues.victim(one) is two
+    queues = Queues(100)
+    one, two = queues.enter(name(1), 60), queues.enter(name(2), 60)
+    assert queues.victim(one) == two
+    queues.leave(two)
     assert queues.victim(one) is None
     assert queues.weight == 60
+
+
+def test_a_seat_is_somebody_elses_only_when_it_is_free() -> None:
+    queues = Queues(1000)
+    one, two = queues.enter(name(1), 60), queues.enter(name(2), 70)
+    queues.uses[one] = 9
+    tables = queues.tables
+    queues.leave(one)
+    three = queues.enter(name(3), 80)
+    assert three == one
+    assert (queues.names[three], queues.uses[three], queues.weight) == (name(3), 0, 150)
+    assert queues.tables == tables
+    queues.leave(two)
+    queues.leave(three)
+    assert (queues.tables, queues.weight) == (0, 0), "where nobody is left, nothing is"
 
 
 def test_one_look_for_room_ends_however_much_is_in_use() -> None:
@@ -137,10 +156,10 @@ def test_one_look_for_room_ends_however_much_is_in_use() -> None:
     for number in range(5000):
         kept.ask(number, 100)
     for seat in kept.seats.values():
-        seat.uses = 10
+        kept.queues.uses[seat] = 10
     kept.ask(5000, 100)
     assert len(kept.gone) == 1
-    assert 0 < sum(seat.paid > 0 for seat in kept.seats.values()) <= 500
+    assert 0 < sum(kept.queues._paid[seat] > 0 for seat in kept.seats.values()) <= 500
 
 
 # Models
@@ -163,18 +182,19 @@ def test_the_books_balance_and_nobody_is_lost(steps: list[tuple[str, int, int]],
             kept.ask(number, weighing)
             assert number in kept.seats
         elif seat is not None and action == "leave":
-            kept.queues.leave(seat)
-            kept.queues.leave(seat)
-            del kept.seats[number]
+            kept.leave(number)
         elif seat is not None:
             kept.queues.weigh(seat, weighing)
             kept.fit(seat)
-        assert kept.queues.weight == sum(seat.weight for seat in kept.seats.values()) <= room
-    outsider = Seat(name(999), 999, 1)
+        assert len(set(kept.seats.values())) == len(kept.seats)
+        assert kept.queues.weight == sum(kept.queues._weights[seat] for seat in kept.seats.values()) <= room
+        assert all(kept.queues.names[seat] == name(number) for number, seat in kept.seats.items())
     left = set()
-    while (victim := kept.queues.victim(outsider)) is not None:
-        left.add(victim.value)
+    while (victim := kept.queues.victim(NOBODY)) is not None:
+        left.add(kept.numbers[kept.queues.names[victim]])
+        kept.queues.leave(victim)
     assert left == set(kept.seats)
+    assert (kept.queues.weight, kept.queues.tables) == (0, 0)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=100), st.integers(1, 20))

@@ -16,7 +16,10 @@ from proxy.stores.memory import MemoryStore
 from tests.core.caching.samples import NOW, SECRET, WALL, entry, request, route
 from tests.stores.contract import KEPT, Contract, Made, Make, key, variant
 
-SPARE = 100  # bytes for the queues' own
+
+def room_for(size: int) -> int:
+    """The `max_bytes` by which so many may be kept: an eighth is set apart, and the queues need a little."""
+    return (size + 100) * 8 // 7
 
 
 @dataclass
@@ -65,7 +68,7 @@ async def test_replacing_does_not_count_twice(cost: int) -> None:
 
 
 async def test_what_was_not_asked_for_again_goes_first(cost: int) -> None:
-    told = Told(max_bytes=cost * 3 + SPARE)
+    told = Told(max_bytes=room_for(cost * 3))
     store = told.store
     for target in ("/a", "/b", "/c"):
         await store.keep(key(target), KEPT)
@@ -76,7 +79,7 @@ async def test_what_was_not_asked_for_again_goes_first(cost: int) -> None:
 
 
 async def test_a_scan_leaves_what_is_in_use(cost: int) -> None:
-    told = Told(max_bytes=cost * 100 + SPARE)
+    told = Told(max_bytes=room_for(cost * 100))
     used = [key(f"/used/{number}") for number in range(50)]
     for where in used:
         await told.store.keep(where, KEPT)
@@ -99,16 +102,22 @@ async def test_what_is_too_large_is_not_kept_and_neither_is_what_it_replaces() -
 
 
 async def test_room_within_the_only_key() -> None:
-    told = Told(max_bytes=2800)
-    for name in ("one", "two", "three"):
-        await told.store.keep(key(), variant(name))
-    assert told.store.usage()[1] <= 2800
-    assert told.store.peek(key())[0].selection == b"three"
-    assert set(told.evicted) == {"size"}
+    names = ("one", "two", "three")
+    roomy = Told().store
+    for name in names[:2]:
+        await roomy.keep(key(), variant(name, body=b"b" * 2000))
+    told = Told(max_bytes=room_for(roomy.usage()[1] + 50))
+    for name in names:
+        assert await told.store.keep(key(), variant(name, body=b"b" * 2000))
+    assert told.store.usage()[0] == 2
+    assert [kept.selection for kept in told.store.peek(key())] == [b"three", b"two"]
+    assert told.evicted == ["size"]
 
 
 _STEP = st.tuples(
-    st.sampled_from(["keep", "keep", "load", "drop", "place", "tag"]), st.integers(0, 9), st.integers(0, 4000)
+    st.sampled_from(["keep", "keep", "load", "drop", "place", "tag"]),
+    st.integers(0, 9),
+    st.integers(0, 10_000),
 )
 _TAGS = ("even", "odd", "third")
 
@@ -116,7 +125,7 @@ _TAGS = ("even", "odd", "third")
 @given(st.lists(_STEP, max_size=60))
 @settings(deadline=None)
 async def test_the_bound_holds_and_the_books_balance(steps: list[tuple[str, int, int]]) -> None:
-    told = Told(max_bytes=12_000, max_entry_bytes=5000)
+    told = Told(max_bytes=40_000, max_entry_bytes=12_000)
     store = told.store
     for action, number, size in steps:
         where = key(f"/{number % 5}", identity=str(number % 2))
@@ -132,13 +141,14 @@ async def test_the_bound_holds_and_the_books_balance(steps: list[tuple[str, int,
             await store.drop(where)
         else:
             await store.drop_place(where.place)
-        assert store.usage()[1] <= 12_000
+        assert store.usage()[1] <= 40_000
     keys = [key(f"/{number}", identity=identity) for number in range(5) for identity in ("0", "1")]
     assert store.usage()[0] == sum(len(store.peek(where)) for where in keys)
     for where in keys:
         await store.drop(where)
     assert store.usage() == (0, 0)
-    assert (store._places, store._seats, len(store._tags)) == ({}, {}, 0)
+    assert (store._records, store._open, len(store._lately)) == ({}, {}, 0)
+    assert (len(store._beside), len(store._tags)) == (0, 0)
 
 
 @pytest.mark.parametrize("varied", [0, 500], ids=["usual", "varied by much"])
@@ -168,6 +178,86 @@ async def test_bytes_are_counted_as_memory_needs_them(varied: int) -> None:
     real = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.95 < store.usage()[1] / real < 1.25
+
+
+# What is open
+
+
+async def test_the_very_same_entries_are_told_while_nothing_changes() -> None:
+    store = Told().store
+    await store.keep(key(), KEPT)
+    first = store.peek(key())
+    for number in range(20):
+        await store.keep(key(f"/other/{number}"), KEPT)
+        store.peek(key(f"/other/{number}"))
+        assert store.peek(key()) is first
+    await store.keep(key(), KEPT)
+    assert store.peek(key()) == first
+    assert store.peek(key()) is not first
+    await store.drop(key())
+    assert store.peek(key()) == ()
+
+
+@pytest.mark.parametrize("size", [100, 8192, 8193, 60_000])
+async def test_what_is_large_is_not_packed(size: int) -> None:
+    store = Told(max_bytes=1 << 24).store
+    kept = KEPT.holding(b"b" * size)
+    await store.keep(key(), kept)
+    assert (store.peek(key())[0] is kept) == (size > 8192)
+
+
+async def test_what_is_in_use_stays_open_and_the_rest_is_closed() -> None:
+    told = Told(max_bytes=1 << 20)
+    store = told.store
+    for number in range(500):
+        await store.keep(key(f"/{number}"), KEPT)
+    used = [store.peek(key(f"/{number}")) for number in range(10)]
+    for number in range(10, 500):
+        before = store.usage()[0]
+        store.peek(key(f"/{number}"))
+        assert [store.peek(key(f"/{one}")) for one in range(10)] == used
+        assert store.usage()[0] == before
+        assert store.usage()[1] <= 1 << 20
+    assert all(store.peek(key(f"/{one}")) is entries for one, entries in enumerate(used))
+    assert 10 < len(store._lately) < 200
+    assert told.evicted == []
+    opened = store._opened
+    assert opened <= (1 << 20) // 8
+    for number in range(500):
+        await store.drop(key(f"/{number}"))
+    assert (store._opened, store.usage()) == (0, (0, 0))
+
+
+async def test_what_would_take_more_than_is_set_apart_is_read_each_time() -> None:
+    store = Told(max_bytes=6000, max_entry_bytes=6000).store
+    await store.keep(key(), KEPT.holding(b"b" * 1000))
+    assert store.peek(key()) == store.peek(key()) == (KEPT.holding(b"b" * 1000),)
+    assert store.peek(key()) is not store.peek(key())
+
+
+async def test_keys_of_one_place_are_found_whoever_came_first() -> None:
+    store = Told().store
+    for identity in ("one", "two", "three"):
+        await store.keep(key(identity=identity), KEPT.holding(identity.encode()))
+    await store.drop(key(identity="one"))
+    await store.keep(key(identity="two"), KEPT.holding(b"2"))
+    await store.keep(key(identity="four"), KEPT.holding(b"four"))
+    bodies = {
+        identity: [entry.body for entry in store.peek(key(identity=identity))]
+        for identity in ("one", "two", "three", "four")
+    }
+    assert bodies == {"one": [], "two": [b"2"], "three": [b"three"], "four": [b"four"]}
+    listed = await store.kept(Purge(), 9)
+    assert {kept.key.place for kept in listed} == {key().place}
+    assert {kept.key for kept in listed} == {key(identity=who) for who in ("two", "three", "four")}
+    assert await store.drop_place(key().place) == 3
+    assert store.usage() == (0, 0)
+
+
+def test_what_is_packed_is_nothing_to_the_garbage_collection() -> None:
+    store = Told().store
+    asyncio.run(store.keep(key(), KEPT))
+    assert not gc.is_tracked(store._records)
 
 
 async def tagged(told: Told, target: str, *tags: str, identity: str = "none") -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.stores.tags import Tags
+from proxy.stores.index import Index
 
 _STEPS = st.lists(
     st.tuples(st.integers(0, 30), st.sets(st.sampled_from("abcdef"), max_size=4).map(sorted)), max_size=80
@@ -14,7 +14,7 @@ _STEPS = st.lists(
 
 @given(_STEPS)
 def test_it_names_exactly_what_carries_a_tag(steps: list[tuple[int, list[str]]]) -> None:
-    index = Tags()
+    index = Index[str]()
     carried: dict[int, list[str]] = defaultdict(list)
     for number, tags in steps:
         index.change(b"%d" % number, carried[number], tags)
@@ -33,7 +33,7 @@ def test_its_bytes_are_those_of_the_interpreter() -> None:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    index = Tags()
+    index = Index[str]()
     for number, name in enumerate(names):
         index.change(name, (), ("all", tags[number % 2000]))
     real = tracemalloc.get_traced_memory()[0] - before
@@ -44,4 +44,4 @@ def test_its_bytes_are_those_of_the_interpreter() -> None:
     real = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert index.size < 10_000
-    assert real < 200_000, "the table of tags, which the next growth makes anew"
+    assert real < 200_000, "the table of marks, which the next growth makes anew"
