@@ -43,7 +43,7 @@ def test_the_quick_mode_measures_everything_and_names_who_is_missing(
 ) -> None:
     before = os.sched_getaffinity(0)
     assert (
-        main(["--quick", "--seconds=0.1", f"--json={tmp_path / 'figures'}", f"--chart={tmp_path / 'chart'}"])
+        main(["--quick", "--seconds=0.2", f"--json={tmp_path / 'figures'}", f"--chart={tmp_path / 'chart'}"])
         == 0
     )
     assert os.sched_getaffinity(0) == before
