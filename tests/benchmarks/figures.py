@@ -9,7 +9,8 @@ from typing import Any
 
 RATE, P50, P99 = "requests/s", "p50 ms", "p99 ms"
 CPU, CLIENT = "CPU µs/request", "the client's CPU µs/request"
-MEASURES = (RATE, P50, P99, CPU, CLIENT)
+RSS = "resident MiB"
+MEASURES = (RATE, P50, P99, CPU, CLIENT, RSS)
 
 
 @dataclass(slots=True)

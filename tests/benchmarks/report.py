@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.benchmarks import bars
 from tests.benchmarks.field import Plan
-from tests.benchmarks.figures import CLIENT, CPU, MEASURES, P50, P99, RATE, Figures
+from tests.benchmarks.figures import CLIENT, CPU, MEASURES, P50, P99, RATE, RSS, Figures
 from tests.benchmarks.peers import LEEWARD
 from tests.benchmarks.workloads import ALL, TITLES
 
@@ -55,7 +55,7 @@ def _rates(figures: Figures, plan: Plan, peers: Sequence[str]) -> list[str]:
 def _latencies(figures: Figures, plan: Plan, peers: Sequence[str]) -> list[str]:
     shown = compared(figures, peers)
     lines: list[str] = []
-    for measure in (P50, P99, CPU, CLIENT):
+    for measure in (P50, P99, CPU, CLIENT, RSS):
         lines += _table(measure, shown, figures, plan, peers, measure)
     return lines
 

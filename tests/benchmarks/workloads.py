@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.field import Field
-from tests.benchmarks.figures import CLIENT, CPU, P50, P99, RATE
+from tests.benchmarks.figures import CLIENT, CPU, P50, P99, RATE, RSS
 from tests.benchmarks.loads import Load, fill, get, wrk
 from tests.benchmarks.origins import (
     BODY,
@@ -26,7 +26,7 @@ from tests.benchmarks.origins import (
     WAITING,
 )
 from tests.benchmarks.peers import ENVOY, LEEWARD, LOGGED, MANY, NGINX, VARNISH, Peer
-from tests.benchmarks.processes import NotMeasurableError, cpu
+from tests.benchmarks.processes import NotMeasurableError, cpu, resident
 
 ALL = (LEEWARD, NGINX, VARNISH, ENVOY)
 Workload = Callable[[Field, str], None]
@@ -109,6 +109,7 @@ class Rate:
         used, came = cpu(peer.pid) - used, field.origins.requests() - came
         self._judge(load, came)
         measured = {RATE: load.rate, P50: load.p50, P99: load.p99, CPU: used / load.requests * 1e6}
+        measured[RSS] = resident(peer.pid)
         measured[CLIENT] = load.spent / load.requests * 1e6
         if self.failures:
             measured["failed %"] = load.failed / load.requests * 100
