@@ -195,6 +195,8 @@ class Fill:
         self._leave_flight()
         self._source.close()
         self._wake()
+        # Both refer to this as well: each answer, with all it came from, would be left as garbage.
+        self._kept, self._ended = _nowhere, _nobody
 
     def _stop(self, error: APIError | None) -> None:
         """Ends it before its end; who still reads is told that it was cut short."""
@@ -214,6 +216,14 @@ class Fill:
         # Wakes who waits now; who comes later looks before it waits.
         self._pulse.set()
         self._pulse.clear()
+
+
+async def _nowhere(_: bytes) -> None:
+    """Where to keep what is over."""
+
+
+def _nobody() -> None:
+    """Whom to tell that it is."""
 
 
 class Reader:

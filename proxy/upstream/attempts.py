@@ -162,9 +162,10 @@ class _Trial(RetryOptionsBase):
             exceptions=(_AgainError,),
             methods=(request.method,),
             retry_all_server_errors=False,
-            # True means stop; the library asks it for every attempt but the last.
-            evaluate_response_callback=self.is_final,
         )
+        # The class's own is found instead. Kept by what it belongs to, it would leave each call, with all
+        # that it was made of, as garbage.
+        del self.evaluate_response_callback
         self._owner = owner
         self._request = request
         self._body = body
@@ -209,7 +210,8 @@ class _Trial(RetryOptionsBase):
         side._permit = permit
         return side
 
-    async def is_final(self, _: object) -> bool:
+    async def evaluate_response_callback(self, _: object) -> bool:
+        """True means stop; the library asks it for every attempt but the last."""
         return not isinstance(self._decision, Again)
 
     def get_timeout(self, attempt: int, response: object = None) -> float:  # noqa: ARG002 - the library's

@@ -6,6 +6,7 @@ from proxy.core.allowance import Allowance
 from proxy.core.failure import APIError, UpstreamProtocolError
 from proxy.gateway.fill import WINDOW, Fill
 from proxy.gateway.refresh import Refresh
+from tests.garbage import left_behind
 from tests.gateway.stage import Pipe, settle, whole
 
 
@@ -293,3 +294,15 @@ async def test_a_thousand_readers() -> None:
     assert len(asyncio.all_tasks()) == tasks + 1 - 500
     watched.source.put(None)
     assert await asyncio.gather(*reading[1::2]) == [b"piece" * 5] * 500
+
+
+async def test_what_is_over_is_not_left_as_garbage() -> None:
+    with left_behind() as garbage:
+        watched = Watched(Pipe(b"whole", length=5))
+        reader = watched.fill.reader()
+        watched.fill.start(watched.refresh)
+        watched.source.put(None)
+        assert await whole(reader) == b"whole"
+        await settle()
+        del watched, reader
+    assert garbage == []

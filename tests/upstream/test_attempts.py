@@ -21,6 +21,7 @@ from proxy.core.failure import (
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin as Base
+from tests.garbage import left_behind
 from tests.origin import Flood, Gate, closed_port
 from tests.upstream.conftest import HEAD, OK, QUICK, Pieces, Way
 
@@ -369,3 +370,12 @@ async def test_what_comes_back_is_a_core_response(way: Way) -> None:
     request = Request(method="GET", target="/x", headers=Headers(), body=Whole())
     response = await way.attempts.send(request, way.route, exchange)
     assert (response.status, response.reason, await response.body.read()) == (200, "OK", b"ok")
+
+
+async def test_a_call_is_not_left_as_garbage(way: Way) -> None:
+    way.origin.on("/x").raw(BUSY).raw(OK)
+    with left_behind() as garbage:
+        got = await way.ask()
+        assert got.status == 200
+        del got
+    assert "_Trial" not in garbage
