@@ -163,9 +163,7 @@ class _Trial(RetryOptionsBase):
             methods=(request.method,),
             retry_all_server_errors=False,
         )
-        # The class's own is found instead. Kept by what it belongs to, it would leave each call, with all
-        # that it was made of, as garbage.
-        del self.evaluate_response_callback
+        del self.evaluate_response_callback  # it is the class's own: one kept here would leave all as garbage
         self._owner = owner
         self._request = request
         self._body = body
