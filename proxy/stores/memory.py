@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from sys import getsizeof
 
@@ -34,7 +34,7 @@ _OPEN_SHARE = 8  # of all bytes, one part of so many is for what is open
 _MOST_OPEN = 64 * 1024 * 1024
 _LOOKS = 64  # at what is open and still in use, for one that is closed
 _MOST_VARIANTS = 32  # a Vary on something unique to each request must not make one key a cache of its own
-_SLICE = 1000  # keys that are looked at before others have a turn
+_SLICE = 250  # keys that are looked at before others have a turn
 
 
 class _Open:
@@ -136,9 +136,8 @@ class MemoryStore:
         return sum(self._remove(name, "invalidated") for name in (*names, *self._beside.find(place)))
 
     async def purge(self, what: Purge) -> int:
-        names: Iterable[bytes] = self._records if what.tag is None else self._tags.find(what.tag)
         gone = 0
-        for number, name in enumerate(tuple(names), 1):
+        for number, name in _taken(self._records if what.tag is None else self._tags.find(what.tag)):
             if self._reached(name, what):
                 if what.tag is None:
                     gone += self._remove(name, "purged")
@@ -151,7 +150,7 @@ class MemoryStore:
 
     async def kept(self, what: Purge, limit: int) -> Sequence[Kept]:
         found: list[Kept] = []
-        for number, name in enumerate(tuple(reversed(self._records)), 1):
+        for number, name in _taken(self._records):
             if self._reached(name, what):
                 key = packed.key(name, self._records[name])
                 uses = self._uses[packed.seat(self._records[name])]
@@ -180,10 +179,7 @@ class MemoryStore:
 
     def _reached(self, name: bytes, what: Purge) -> bool:
         record = self._records.get(name)
-        if record is None:
-            return False
-        key = packed.key(name, record)
-        return what.reaches(key.upstream, key.target)
+        return record is not None and what.reaches(*packed.aim(record))
 
     def _entries(self, name: bytes) -> tuple[Entry, ...]:
         """What is kept under a name, without opening it for longer."""
@@ -284,6 +280,13 @@ class MemoryStore:
         old, new = _tags(before), _tags(after)
         if old or new:
             self._tags.change(name, old, new)
+
+
+def _taken(names: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Those that there are now, the last first, counted; each is let go of when it is taken."""
+    left = list(names)
+    for number in range(1, len(left) + 1):
+        yield number, left.pop()
 
 
 def _tags(entries: tuple[Entry, ...]) -> tuple[str, ...]:

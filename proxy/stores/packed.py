@@ -56,17 +56,21 @@ def tagged(record: bytes) -> bool:
     return bool(_OPENING.unpack_from(record)[3])
 
 
+def aim(record: bytes) -> tuple[str, str]:
+    """The upstream's name and the target."""
+    _, _, _, _, named, aimed = _OPENING.unpack_from(record)
+    begin = _OPENING.size + named
+    upstream, target = record[_OPENING.size : begin], record[begin : begin + aimed]
+    return upstream.decode("utf-8", "surrogatepass"), target.decode("utf-8", "surrogatepass")
+
+
 def key(name: bytes, record: bytes) -> Key:
     """The key of what is found under this name."""
     opening, _, _, _, named, aimed = _OPENING.unpack_from(record)
-    begin = _OPENING.size + named
-    end = begin + aimed
-    return Key(
-        primary=opening,
-        place=record[end : end + _DIGEST] if name == opening else name,
-        upstream=record[_OPENING.size : begin].decode("utf-8", "surrogatepass"),
-        target=record[begin:end].decode("utf-8", "surrogatepass"),
-    )
+    end = _OPENING.size + named + aimed
+    upstream, target = aim(record)
+    place = record[end : end + _DIGEST] if name == opening else name
+    return Key(primary=opening, place=place, upstream=upstream, target=target)
 
 
 class Packing:
