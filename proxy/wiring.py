@@ -64,11 +64,9 @@ _MASKS = 4  # configurations whose secrets are kept out of what is said, the new
 class MonotonicClock:
     """The machine's clocks."""
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
+    # Asked several times a request: the builtins themselves, without a call of ours around them.
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
 
 
 @dataclass(slots=True)

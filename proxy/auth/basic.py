@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 
-from proxy.auth.keys import former
+from proxy.auth.keys import former, settled
 from proxy.auth.placing import AUTHORIZATION, revealed, with_field
 from proxy.auth.veil import Veil
 from proxy.core.failure import CredentialError
@@ -36,6 +36,10 @@ class Basic:
 
     def describe(self) -> str:
         return f"basic user from {self._username.describe()}, password from {self._password.describe()}"
+
+    @property
+    def settled(self) -> bool:
+        return settled(self._username, self._password)
 
     def identity(self) -> str:
         """Raises CredentialError."""

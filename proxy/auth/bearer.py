@@ -32,6 +32,10 @@ class Bearer:
     def describe(self) -> str:
         return f"bearer token from {self._keys.describe()}"
 
+    @property
+    def settled(self) -> bool:
+        return self._keys.settled
+
     def identity(self) -> str:
         """Raises CredentialError."""
         return self._veil.identity(*self._keys.values(self._value))

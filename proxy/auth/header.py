@@ -62,6 +62,10 @@ class Header:
     def describe(self) -> str:
         return f"header {self._name} from {self._keys.describe()}"
 
+    @property
+    def settled(self) -> bool:
+        return self._keys.settled
+
     def identity(self) -> str:
         """Raises CredentialError."""
         return self._veil.identity(self._name.lower(), self._prefix, *self._keys.values(self._value))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from proxy.auth.placing import revealed
 from proxy.core.failure import CredentialError
 from proxy.core.message import Response
-from proxy.core.ports import Changing, Clock, Secret
+from proxy.core.ports import Changing, Clock, Fixed, Secret
 from proxy.core.resilience import wait
 
 _REFUSED = 401
@@ -47,6 +47,11 @@ def former(secret: Secret) -> Former | None:
     return None if value is None else Former(secret, value)
 
 
+def settled(*secrets: Secret) -> bool:
+    """Whether none of these can have another value."""
+    return all(isinstance(secret, Fixed) and secret.fixed for secret in secrets)
+
+
 class Keys:
     """One secret or several that stand for one another. Without a clock none of them rests."""
 
@@ -67,6 +72,11 @@ class Keys:
     def describe(self) -> str:
         places = ", ".join(secret.describe() for secret in self._secrets)
         return places if len(self._secrets) == 1 else f"{places} in turn"
+
+    @property
+    def settled(self) -> bool:
+        """Whether none of them can have another value."""
+        return settled(*self._secrets)
 
     def values(self, read: Callable[[Secret], str]) -> tuple[str, ...]:
         """All that can be read, in order. Raises CredentialError where none can."""

@@ -12,6 +12,7 @@ class NoCredential:
     __slots__ = ()
 
     replaced: frozenset[str] = frozenset()
+    settled = True
 
     def __repr__(self) -> str:
         return "NoCredential()"

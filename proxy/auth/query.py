@@ -38,6 +38,10 @@ class Query:
     def describe(self) -> str:
         return f"query parameter {self._name} from {self._keys.describe()}"
 
+    @property
+    def settled(self) -> bool:
+        return self._keys.settled
+
     def identity(self) -> str:
         """Raises CredentialError."""
         return self._veil.identity(self._name, *self._keys.values(self._value))

@@ -15,7 +15,7 @@ from proxy.auth.placing import without
 from proxy.auth.veil import Veil
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, Response, lower_name
-from proxy.core.ports import Echoed, Expiring, Injector, Renewable
+from proxy.core.ports import Echoed, Expiring, Injector, Renewable, Settled
 from proxy.core.routing import Origin
 
 
@@ -34,6 +34,10 @@ class Several:
 
     def describe(self) -> str:
         return "; ".join(member.describe() for member in self._members)
+
+    @property
+    def settled(self) -> bool:
+        return all(isinstance(member, Settled) and member.settled for member in self._members)
 
     def identity(self) -> str:
         """Raises CredentialError."""

@@ -53,6 +53,8 @@ class LiteralSecret:
 
     __slots__ = ("_value",)
 
+    fixed = True
+
     def __init__(self, value: str) -> None:
         self._value = value
 
@@ -88,6 +90,8 @@ class EnvSecret:
     """The value of an environment variable, read when it is needed."""
 
     __slots__ = ("_lines", "name")
+
+    fixed = True  # nobody but a process itself can change its environment
 
     def __init__(self, name: str, *, lines: bool = False) -> None:
         self.name = name

@@ -26,6 +26,9 @@ class Verdict(StrEnum):
     COALESCED = "coalesced"
     BYPASS = "bypass"
 
+    # An enum's own is a call of Python for each look into a table, and there are several a request.
+    __hash__ = str.__hash__
+
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
@@ -106,5 +109,5 @@ class Exchange:
     lasting: Lasting | None = None  # how the same request may be answered again
 
 
-# The exchange that was repeated, and of the new one: its id, when it began (wall-clock) and its seconds.
-Repeat = tuple[Exchange, str, float, float]
+# The exchange that was repeated, and of the new one: its id (ASCII), when it began (wall-clock), its seconds.
+Repeat = tuple[Exchange, bytes, float, float]

@@ -147,6 +147,13 @@ class Secret(Protocol):
 
 
 @runtime_checkable
+class Fixed(Protocol):
+    """A secret whose value is the same for as long as the program runs."""
+
+    fixed: bool
+
+
+@runtime_checkable
 class Changing(Protocol):
     """A secret whose value may be replaced while the program runs."""
 
@@ -189,6 +196,14 @@ class Renewable(Protocol):
         None where there is no other, or where the answer is not about the credential. What it says is
         remembered: a renewed token or a rested key is what the next request gets. Raises nothing.
         """
+
+
+@runtime_checkable
+class Settled(Protocol):
+    """An injector that may never have another identity, because no secret of its own can change."""
+
+    @property
+    def settled(self) -> bool: ...
 
 
 @runtime_checkable

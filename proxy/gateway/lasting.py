@@ -15,6 +15,7 @@ from proxy.core.caching.key import Key
 from proxy.core.caching.serving import serve
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response
+from proxy.core.ports import Settled
 from proxy.core.routing import Route
 from proxy.gateway.verdicts import Verdicts
 
@@ -31,9 +32,11 @@ class LastingHit:
         "_identity",
         "_key",
         "_peek",
+        "_primary",
         "_request",
         "_route",
-        "_verdicts",
+        "_settled",
+        "_uncacheable",
         "until",
     )
 
@@ -54,20 +57,28 @@ class LastingHit:
         self._entries = entries
         self._entry = entry
         self._peek = peek
-        self._verdicts = verdicts
-        self._identity = route.injector.identity()
+        self._primary = key.primary
+        self._uncacheable = verdicts.kept
+        injector = route.injector
+        self._identity = injector.identity()
+        self._settled = isinstance(injector, Settled) and injector.settled
         self.until = lasting.until(entry)
 
     def holds(self, now: float) -> bool:
         """Whether nothing that it rests on has changed; the look counts as a use of the entry."""
-        if now >= self.until or self._verdicts.recall(self._key.primary, now) is not None:
-            return False
+        peek = self._peek
+        return (
+            now < self.until
+            and self._primary not in self._uncacheable
+            and (self._settled or self._same_credential())
+            and peek(self._key) is self._entries
+        )
+
+    def _same_credential(self) -> bool:
         try:
-            if self._route.injector.identity() != self._identity:
-                return False
+            return self._route.injector.identity() == self._identity
         except CredentialError:
             return False
-        return self._peek(self._key) is self._entries
 
     def turns(self, now: float) -> float:
         return lasting.turns(self._entry, now)

@@ -7,6 +7,7 @@ memory is bounded and the oldest verdict goes first.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 
 from proxy.core.reason import Reason
 
@@ -20,6 +21,11 @@ class Verdicts:
         self._seconds = seconds
         self._most = most
         self._kept: OrderedDict[bytes, tuple[float, Reason]] = OrderedDict()
+
+    @property
+    def kept(self) -> Container[bytes]:
+        """The keys of which anything is remembered, as of now; of some the verdict may be over."""
+        return self._kept
 
     def recall(self, key: bytes, now: float) -> Reason | None:
         """Why the answers of this key cannot be stored; None where that is not known."""

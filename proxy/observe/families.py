@@ -25,9 +25,15 @@ class Times:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
+    def add(self, *seconds: float) -> None:
+        """One or more."""
+        self.total += sum(seconds)
+        # Of hits hardly one takes longer than the first bucket has room for.
+        if max(seconds) <= BUCKETS[0]:
+            self.counts[0] += len(seconds)
+        else:
+            for one in seconds:
+                self.counts[bisect_left(BUCKETS, one)] += 1
 
     def cumulated(self) -> list[tuple[str, float]]:
         rows, seen = [], 0

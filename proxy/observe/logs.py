@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TextIO
 
 from proxy.core.exchange import Attempt, Exchange, Repeat
@@ -81,7 +82,7 @@ class Sink:
         self._repeats = Lines(
             fields=lambda exchange: {"event": "request", **line(exchange)},
             render=self._stamped,
-            safe=self._redaction.text,
+            safe=partial(self._redaction.text, most=sys.maxsize),
             now=time.monotonic,
         )
         self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -119,7 +120,7 @@ class Sink:
             return self._repeats.of(hits)
         lines = []
         for exchange, request_id, _, seconds in hits:
-            again = replace(exchange, id=request_id, seconds=seconds, first_byte=seconds)
+            again = replace(exchange, id=request_id.decode(), seconds=seconds, first_byte=seconds)
             lines.append(self.rendered(None, "info", {"event": "request", **line(again)}))
         return "\n".join(lines)
 

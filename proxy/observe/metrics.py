@@ -18,6 +18,7 @@ from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Repeat, Verdict
 from proxy.core.value import dataclass
 from proxy.observe.families import Times, counter, gauge, histogram
+from proxy.observe.repeats import times_of_each
 from proxy.observe.resending import Resending
 
 SERIES_A_ROUTE = 200
@@ -135,20 +136,20 @@ class Metrics:
         self.resending.closed(exchange)
         self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, exchange.seconds)
 
-    def answered(self, upstream: str, method: str, status: int, verdict: Verdict, seconds: float) -> None:
-        """Counts one answer without an Exchange; for a hit that never made one."""
+    def answered(self, upstream: str, method: str, status: int, verdict: Verdict, *seconds: float) -> None:
+        """Counts answers of one kind, each with its time."""
         cell = self._cells.get((upstream, method, status, verdict))
         if cell is None:
             cell = self._cell(upstream or NO_ROUTE, method, status, verdict)
             # Only what was seen often enough to matter may grow this table: it is bounded by folding.
             if method in METHODS and status in _STATUSES:
                 self._cells[upstream, method, status, verdict] = cell
-        cell.count += 1
-        cell.times.add(seconds)
+        cell.count += len(seconds)
+        cell.times.add(*seconds)
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
-        for exchange, _, _, seconds in hits:
-            self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, seconds)
+        for exchange, seconds in times_of_each(hits):
+            self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, *seconds)
 
     def evicted(self, reason: str, count: int = 1) -> None:
         """A store let entries go; `reason` is a word of a short list."""

@@ -90,7 +90,10 @@ def _tried(attempt: Attempt) -> dict[str, Any]:
 
 
 def _read(one: Summary | Repeat) -> Summary:
-    return one if isinstance(one, Summary) else _summary(*one)
+    if isinstance(one, Summary):
+        return one
+    exchange, request_id, at, seconds = one
+    return _summary(exchange, request_id.decode(), at, seconds)
 
 
 def _summary(exchange: Exchange, request_id: str, at: float, seconds: float) -> Summary:

@@ -1,4 +1,4 @@
-"""How do thousands of equal hits become a line each, at a fraction of a line's price?
+"""How do thousands of equal hits become a line each, and counted, at a fraction of the price?
 
 The law: a line says exactly what the long way's line says. What hits of one kind have in common is rendered
 and redacted by the sink once a second at least; the time, the id and the duration, of which no two are
@@ -8,9 +8,10 @@ equal, are put in between. Ids are strangers' words: all of a batch are made saf
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import modf
 from typing import Any
 
 from proxy.core.exchange import Exchange, Repeat
@@ -19,6 +20,8 @@ _LONGEST = 1.0  # seconds for which a pattern is used: secrets that are known ma
 # Marks as JSON writes them; in a text of the line, its quotes would be escaped.
 _ID, _MS, _AT = "@id@", "@ms@", "@at@"
 _MARKS = [f'"{mark}"' for mark in (_AT, _ID, _MS, _MS)]
+
+_MICRO = 1_000_000
 
 Pattern = tuple[str, str, str, str, str]
 
@@ -44,6 +47,8 @@ class Lines:
         self._now = now
         self._patterns: dict[int, tuple[Exchange, Pattern]] = {}
         self._until = 0.0
+        self._second = -1.0
+        self._to_second = ""
 
     def of(self, hits: Sequence[Repeat]) -> str:
         """All lines, each with its end but the last."""
@@ -59,19 +64,27 @@ class Lines:
                 known = self._patterns[id(exchange)] = exchange, self._pattern(exchange)
             before, to_id, to_ms, to_first, end = known[1]
             ms = round(seconds * 1000, 3)
-            lines.append(f'{before}"{stamp(at + seconds)}"{to_id}{request_id}{to_ms}{ms}{to_first}{ms}{end}')
+            lines.append(
+                f"{before}{self._stamp(at + seconds)}{to_id}{request_id}{to_ms}{ms}{to_first}{ms}{end}"
+            )
         return "\n".join(lines)
 
-    def _ids(self, given: list[str]) -> list[str]:
+    def _ids(self, given: list[bytes]) -> list[str]:
         """The ids as JSON texts."""
-        together = "\n".join(given)
-        if (
-            self._safe(together) == together.replace("\n", "\\n")
-            and '"' not in together
-            and "\\" not in together
-        ):
-            return [f'"{one}"' for one in given]
-        return [json.dumps(self._safe(one), ensure_ascii=False) for one in given]
+        # What is wrong in one of them is wrong in all of them together, which are looked at once.
+        together = b"".join(given).decode()
+        if self._safe(together) == together and '"' not in together and "\\" not in together:
+            return b'"\n"'.join([b"", *given, b""]).decode().split("\n")[1:-1]
+        return [json.dumps(self._safe(one.decode()), ensure_ascii=False) for one in given]
+
+    def _stamp(self, at: float) -> str:
+        """Wall-clock seconds as JSON, in ISO 8601, as structlog's TimeStamper writes them."""
+        fraction, whole = modf(at)
+        if whole != self._second:
+            self._second = whole
+            self._to_second = datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")
+        micro = round(fraction * _MICRO)
+        return f'"{self._to_second}.{micro:06d}Z"' if 0 < micro < _MICRO else f'"{stamp(at)}"'
 
     def _pattern(self, exchange: Exchange) -> Pattern:
         event = {**self._fields(replace(exchange, id=_ID)), "ms": _MS, "first_byte_ms": _MS}
@@ -86,3 +99,15 @@ class Lines:
 def stamp(at: float) -> str:
     """Wall-clock seconds as ISO 8601 in UTC, as structlog's TimeStamper writes them."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def times_of_each(hits: Sequence[Repeat]) -> Iterable[tuple[Exchange, list[float]]]:
+    """Each exchange that was repeated, once, with the seconds of all its repetitions."""
+    found: dict[int, tuple[Exchange, list[float]]] = {}
+    for exchange, _, _, seconds in hits:
+        known = found.get(id(exchange))
+        if known is None:
+            found[id(exchange)] = exchange, [seconds]
+        else:
+            known[1].append(seconds)
+    return found.values()

@@ -65,7 +65,7 @@ class ProxyApp:
         """
         self._pipeline = pipeline
         self._observers = tuple(observers)
-        self._clock = clock
+        self.clock = clock
         self._bug = bug
         self._client_token = client_token
         self._max_request_body = max_request_body
@@ -84,7 +84,8 @@ class ProxyApp:
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
         self.draining = False
-        self.answered = 0
+        self.earlier = 0  # requests that were answered as an earlier configuration said
+        self._answered = 0
         self.running = 0
         self._over = asyncio.Event()
 
@@ -193,7 +194,7 @@ class ProxyApp:
             if isinstance(body, CallerBody):
                 exchange.bytes_in = body.received
                 exchange.body_in = body.kept
-        exchange.first_byte = self._clock.now() - exchange.started
+        exchange.first_byte = self.clock.now() - exchange.started
         return response
 
     def tell(self) -> None:
@@ -227,6 +228,11 @@ class ProxyApp:
         headers = response.headers.plus(*extra)
         return Response(status=response.status, headers=headers, body=response.body)
 
+    @property
+    def answered(self) -> int:
+        """Requests, since the start."""
+        return self.earlier + self._answered + (0 if self.fast is None else self.fast.answered)
+
     async def over(self) -> None:
         """Waits until no request runs."""
         while self.running:
@@ -235,26 +241,26 @@ class ProxyApp:
 
     def _opened(self, *, method: str) -> Exchange:
         self.running += 1
-        wall = self._clock.wall()
+        wall = self.clock.wall()
         exchange = Exchange(
-            id=request_id(wall, self._bits), method=method, target="", started=self._clock.now(), at=wall
+            id=request_id(wall, self._bits), method=method, target="", started=self.clock.now(), at=wall
         )
         for observer in self._observers:
             observer.opened(exchange)
         return exchange
 
     def _closed(self, exchange: Exchange) -> None:
-        self.answered += 1
+        self._answered += 1
         self.running -= 1
         if not self.running:
             self._over.set()
-        exchange.seconds = self._clock.now() - exchange.started
+        exchange.seconds = self.clock.now() - exchange.started
         for observer in self._observers:
             observer.closed(exchange)
 
     def _now(self) -> str:
         """The time as a Date field writes it; made once a second."""
-        second = int(self._clock.wall())
+        second = int(self.clock.wall())
         if second != self._date[1]:
             self._date = (formatdate(second, usegmt=True), second)
         return self._date[0]

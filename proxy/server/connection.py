@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
 from aiohttp.http import RawRequestMessage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aiohttp.http_websocket import WebSocketReader
     from aiohttp.web_server import Server
 
+    from proxy.core.ports import Clock
     from proxy.server.fastpath import FastPath
     from proxy.server.tunnel import Tunnel
 
@@ -35,7 +37,7 @@ _LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown a
 _LINGER_SECONDS = 2.0
 _LOOK = 1.0  # seconds between two looks at a caller from whom nothing is read
 _LEFT = frozenset({7, 8})  # of Linux's TCP states: CLOSE, CLOSE_WAIT
-_IDLE, _HEAD, _BUSY = "idle", "head", "busy"
+_IDLE, _HEAD, _BUSY, _LEAVING = "idle", "head", "busy", "leaving"
 
 
 class App(Protocol):
@@ -44,9 +46,9 @@ class App(Protocol):
     header_timeout: float  # seconds
     idle_timeout: float  # seconds
 
+    clock: Clock
     fast: FastPath | None
     draining: bool
-    answered: int
 
     async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Answers; whether the connection may be used further."""
@@ -72,6 +74,7 @@ class Connection(RequestHandler):
         "_failed",
         "_head_began",
         "_head_bytes",
+        "_hit",
         "_phase",
         "_reading",
         "_reaper",
@@ -98,6 +101,7 @@ class Connection(RequestHandler):
         self._connections = connections
         self._phase = _IDLE
         self._deadline = 0.0
+        self._hit = -inf  # when the fast path answered last, on the app's clock
         self._head_bytes = 0
         self._head_began = False
         self._watch: asyncio.TimerHandle | None = None
@@ -127,6 +131,14 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        fresh, transport = self._phase is _IDLE, self.transport
+        # What begins a request may be a whole one that the fast path knows; anything else it declines.
+        if fresh and not self._paused and transport is not None:
+            app = self._connections.app
+            at = None if app.fast is None or app.draining else app.fast.answer(data, transport)
+            if at is not None:
+                self._hit = at
+                return
         if self._failed:
             # After a message that did not parse, no byte of this caller means anything.
             self._thrown_away += len(data)
@@ -135,9 +147,6 @@ class Connection(RequestHandler):
             return
         if self.switched:
             super().data_received(data)
-            return
-        fresh = self._phase is _IDLE and not self._messages and not self._head_began
-        if fresh and self._answered_at_once(data):
             return
         queued = len(self._messages)
         between = self._reading is None or self._reading.is_eof()
@@ -149,19 +158,9 @@ class Connection(RequestHandler):
         elif between and data:
             self._began(len(data))
 
-    def _answered_at_once(self, data: bytes) -> bool:
-        """By the fast path, which sees a whole request or declines."""
-        app, transport = self._app, self.transport
-        if app.fast is None or app.draining or self._paused or transport is None or transport.is_closing():
-            return False
-        if not app.fast.answer(data, self):
-            return False
-        app.answered += 1
-        self._deadline = self._loop.time() + app.idle_timeout
-        return True
-
     def _received(self, data: bytes) -> None:
         """A head is complete, or did not parse."""
+        self._phase = _BUSY
         self._head_bytes = 0
         message, payload = self._messages[-1]
         # What follows a message without a body is the next head, of which the rest is waited for.
@@ -175,7 +174,7 @@ class Connection(RequestHandler):
     def _began(self, size: int) -> None:
         """Bytes of an incomplete head, `size` of them new; behind a request they wait for its end."""
         self._head_began = True
-        if self._phase == _IDLE:
+        if self._phase is _IDLE:
             self._enter(_HEAD, self._app.header_timeout)
         self._head_bytes += size
         if self._head_bytes > MOST_BYTES:
@@ -210,7 +209,7 @@ class Connection(RequestHandler):
             if not self._messages:
                 if not self._head_began:
                     self._enter(_IDLE, self._app.idle_timeout)
-                elif self._phase != _HEAD:
+                elif self._phase is not _HEAD:
                     self._enter(_HEAD, self._app.header_timeout)
                 self._waiter = self._loop.create_future()
                 try:
@@ -239,6 +238,10 @@ class Connection(RequestHandler):
                 break
         self._finish()
 
+    def force_close(self) -> None:
+        self._phase = _LEAVING  # before that the transport is open, and what comes may be answered at once
+        super().force_close()
+
     def _finish(self) -> None:
         self._task_handler = None
         if self.transport is not None:
@@ -251,7 +254,7 @@ class Connection(RequestHandler):
             return
         self._failed = True
         self._thrown_away = 0
-        self._enter(_IDLE, _LINGER_SECONDS)
+        self._enter(_LEAVING, _LINGER_SECONDS)
         if transport.can_write_eof():
             transport.write_eof()
         if self._reading_paused or self._buffer_paused:
@@ -268,7 +271,7 @@ class Connection(RequestHandler):
 
     @property
     def busy(self) -> bool:
-        return self._phase == _BUSY or bool(self._messages)
+        return self._phase is _BUSY or bool(self._messages)
 
     def write(self, data: bytes) -> None:
         """Hands bytes to the socket. Raises ConnectionResetError where the caller has left."""
@@ -330,7 +333,10 @@ class Connection(RequestHandler):
 
     def _reap(self) -> None:
         now = self._loop.time()
-        if self._phase == _BUSY:
+        if self._phase is _IDLE:
+            unused = self._app.clock.now() - self._hit
+            self._deadline = max(self._deadline, now + self._app.idle_timeout - unused)
+        if self._phase is _BUSY:
             self._reaper = self._loop.call_at(now + self._app.header_timeout, self._reap)
         elif now < self._deadline:
             self._reaper = self._loop.call_at(self._deadline, self._reap)

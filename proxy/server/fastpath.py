@@ -13,7 +13,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 from proxy.core.exchange import Exchange, Repeat, Verdict
 from proxy.core.ports import Clock, Lasting, Observer, Secret
@@ -21,33 +20,30 @@ from proxy.gateway.pipeline import repeated
 from proxy.server.identifiers import Bits, Identifiers
 from proxy.server.streaming import head_bytes, without_body
 
-if TYPE_CHECKING:
-    from proxy.server.connection import Connection
-
-# A line goes only whole: what follows it must be a line of its own, not its continuation.
+# A line goes only whole: what follows it must be a line of its own, not its continuation. Who spells the
+# names in still other ways goes the long way; a pattern for any case takes twice as long.
 _PASSING = re.compile(
-    rb"\r\n(?:traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
-    rb"|x-request-id: ([\x21-\x7e]{1,128}))(?=\r\n[^ \t])",
-    re.IGNORECASE,
+    rb"\r\n(?:[Tt]raceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,128}))(?=\r\n[^ \t])"
 )
 _MOST_ANSWERS = 16384
 _MOST_BYTES = 2048  # of one request's head; longer ones are rare and would fill the table
 _LARGE = 64 * 1024  # bytes of a body that is not worth copying behind its head
 _SOON = 0.02  # seconds until what was answered is told to the observers
-_MOST_UNTOLD = 2000
 _MARK = "\0"  # stands where the id goes; no field can hold it
 
 
 class Answer:
     """One remembered answer, with the bytes that it has now."""
 
-    __slots__ = ("after", "before", "body", "exchange", "lasting", "token", "until")
+    __slots__ = ("after", "before", "body", "exchange", "lasting", "since", "token", "until")
 
     def __init__(self, lasting: Lasting, exchange: Exchange, token: str | None) -> None:
         self.lasting = lasting
         self.exchange = exchange
         self.token = token  # the callers' token by which it was asked for
         self.until = 0.0  # monotonic: until then these bytes are right
+        self.since = 0.0  # wall-clock time at which the monotonic clock began
         self.before = self.after = self.body = b""
 
     def renew(self, now: float, wall: float) -> None:
@@ -59,6 +55,7 @@ class Answer:
         self.before, _, self.after = written.partition(_MARK.encode())
         self.body = b"" if bodyless else response.body.data  # type: ignore[attr-defined]  # a stored one is Whole
         self.until = now + min(self.lasting.turns(now), 1.0 - wall % 1.0)
+        self.since = wall - now
 
 
 class FastPath:
@@ -67,42 +64,48 @@ class FastPath:
     def __init__(
         self, *, clock: Clock, observers: Sequence[Observer], bits: Bits, client_token: Secret | None
     ) -> None:
-        self._clock = clock
+        self._now = clock.now
+        self._wall = clock.wall
         self._observers = observers
         self._token = client_token
         self._identifiers = Identifiers(bits)
+        self._ids: list[bytes] = []
         self._answers: dict[bytes, Answer] = {}
         self._untold: list[Repeat] = []
+        self._told = 0
         self._telling: asyncio.TimerHandle | None = None
 
-    def answer(self, data: bytes, connection: Connection) -> bool:
-        """Answers a whole request; False where it has to go the long way, of which nothing has begun."""
-        given = b""
+    def answer(self, data: bytes, transport: asyncio.Transport) -> float | None:
+        """Answers a whole request, and says at which monotonic second.
+
+        None where it has to go the long way, of which nothing has begun.
+        """
+        clock = self._now
+        now = clock()
         found = self._answers.get(data)
+        request_id = None
         if found is None:
-            shape, ids = _shape(data)
-            found = self._answers.get(shape) if len(ids) < 2 else None  # noqa: PLR2004  # one id, or none
+            found, request_id = self._find(data)
             if found is None:
-                return False
-            given = ids[0] if ids else b""
-        now = self._clock.now()
-        if not found.lasting.holds(now) or found.token != self._spoken():
-            return False
-        wall = self._clock.wall()
+                return None
+        if not found.lasting.holds(now) or (self._token is not None and found.token != self._token.reveal()):
+            return None
         if now >= found.until:
-            found.renew(now, wall)
-        # The long way tells apart whether an upstream's id is this very one.
-        if given and (given in found.before or given in found.after):
-            return False
-        request_id = given.decode() if given else self._identifiers.next(wall)
-        body = found.body
-        if len(body) < _LARGE:
-            connection.write(b"".join((found.before, request_id.encode(), found.after, body)))
+            found.renew(now, self._wall())
+        if request_id is None:
+            request_id = (self._ids or self._more_ids()).pop()
+        elif request_id in found.before or request_id in found.after:
+            # The long way tells apart whether an upstream's id is this very one.
+            return None
+        if len(found.body) < _LARGE:
+            transport.write(b"".join((found.before, request_id, found.after, found.body)))
         else:
-            connection.write(b"".join((found.before, request_id.encode(), found.after)))
-            connection.write(body)
-        self._told(found.exchange, request_id, wall, self._clock.now() - now)
-        return True
+            transport.write(b"".join((found.before, request_id, found.after)))
+            transport.write(found.body)
+        self._untold.append((found.exchange, request_id, found.since + now, clock() - now))
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(_SOON, self.tell)
+        return now
 
     def learn(self, data: bytes, exchange: Exchange) -> None:
         """Remembers how these bytes, one whole request and nothing else, were answered."""
@@ -128,7 +131,8 @@ class FastPath:
             status=exchange.status,
             bytes_out=exchange.bytes_out,
         )
-        self._answers[shape] = Answer(lasting, pattern, self._spoken())
+        token = None if self._token is None else self._token.reveal()
+        self._answers[shape] = Answer(lasting, pattern, token)
 
     def forget(self) -> None:
         """After a reload nothing that was learned is known to be right."""
@@ -139,20 +143,28 @@ class FastPath:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
+        self._ids.clear()  # an id tells when it was made
         hits, self._untold = self._untold, []
+        self._told += len(hits)
         if hits:
             for observer in self._observers:
                 observer.repeated(hits)
 
-    def _told(self, exchange: Exchange, request_id: str, wall: float, seconds: float) -> None:
-        self._untold.append((exchange, request_id, wall, seconds))
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(_SOON, self.tell)
-        elif len(self._untold) >= _MOST_UNTOLD:
-            self.tell()
+    @property
+    def answered(self) -> int:
+        """Requests, since the start."""
+        return self._told + len(self._untold)
 
-    def _spoken(self) -> str | None:
-        return None if self._token is None else self._token.reveal()
+    def _find(self, data: bytes) -> tuple[Answer | None, bytes | None]:
+        """What answers a request that has lines of its own, and the id that it was given."""
+        shape, ids = _shape(data)
+        if len(ids) > 1:
+            return None, None
+        return self._answers.get(shape), ids[0] if ids else None
+
+    def _more_ids(self) -> list[bytes]:
+        self._ids = self._identifiers.several(self._wall())
+        return self._ids
 
 
 def _shape(data: bytes) -> tuple[bytes, list[bytes]]:
@@ -160,4 +172,4 @@ def _shape(data: bytes) -> tuple[bytes, list[bytes]]:
     parts = _PASSING.split(data)
     if len(parts) == 1:
         return data, []
-    return b"".join(parts[::2]), [given for given in parts[1::2] if given]
+    return b"".join(parts[::2]), list(filter(None, parts[1::2]))

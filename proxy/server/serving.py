@@ -91,7 +91,7 @@ class Serving:
             self._follow()
         self.settings = settings
         self.app = self.connections.app = _app(settings, self.runtime)
-        self.app.answered = earlier.answered
+        self.app.earlier = earlier.answered
         self.app.draining = earlier.draining
         ending = asyncio.create_task(_ended(earlier, runtime), name="earlier configuration")
         self._before.add(ending)

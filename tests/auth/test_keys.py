@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from proxy.auth.basic import Basic
 from proxy.auth.bearer import Bearer
 from proxy.auth.header import Header
 from proxy.auth.keys import Former, Keys, former
+from proxy.auth.none import NoCredential
 from proxy.auth.query import Query
+from proxy.auth.several import Several
+from proxy.config.secrets import EnvSecret, FileSecret, LiteralSecret
 from proxy.core.failure import CredentialError
-from proxy.core.ports import Injector, Renewable
+from proxy.core.ports import Injector, Renewable, Secret, Settled
 from tests.auth.planted import ORIGIN, SALT, Hands, Planted, answered, request
 
 A, B, C = (Planted(f"key-{letter}", f"env {letter}") for letter in "ABC")
@@ -148,3 +154,24 @@ async def test_every_scheme_tries_the_former_value_once(scheme) -> None:
     assert again is not None
     assert "old-value" in f"{again.target}{list(again.headers)}"
     assert injector.mask("old-value") == "***"
+
+
+STANDING: list[Secret] = [LiteralSecret("a-literal"), EnvSecret("HOME")]
+MOVING: list[Secret] = [FileSecret(Path("/run/token")), Planted()]
+
+
+@pytest.mark.parametrize("secret", [*STANDING, *MOVING])
+def test_an_identity_is_settled_where_no_secret_can_change(secret: Secret) -> None:
+    sure = secret in STANDING
+    fixed = LiteralSecret("fixed")
+    injectors: list[Injector] = [
+        Bearer(secret, SALT),
+        Bearer(Keys([fixed, secret]), SALT),
+        Header("X-Key", secret, SALT),
+        Query("key", secret, SALT),
+        Basic(secret, fixed, SALT),
+        Basic(fixed, secret, SALT),
+        Several([Bearer(fixed, SALT), Header("X-Key", secret, SALT)], SALT),
+    ]
+    assert [isinstance(one, Settled) and one.settled for one in injectors] == [sure] * len(injectors)
+    assert NoCredential().settled

@@ -56,6 +56,16 @@ def stage(changing: Changing) -> Stage:
     return Stage(on)
 
 
+async def test_a_settled_credential_is_not_asked_again() -> None:
+    class Settled(Changing):
+        settled = True
+
+    injector = Settled()
+    lasting = await hit(Stage(replace(route(), injector=injector)))  # type: ignore[arg-type]  # as above
+    injector.name = None
+    assert lasting.holds(0.0)
+
+
 async def test_it_is_what_the_long_way_answers(stage: Stage) -> None:
     lasting = await hit(stage)
     for _ in range(3):

@@ -14,8 +14,11 @@ def test_a_verdict_holds_for_a_while() -> None:
 
 def test_forgetting() -> None:
     verdicts = Verdicts()
+    kept = verdicts.kept
     verdicts.remember(b"a", Reason.NO_STORE, 0)
+    assert b"a" in kept
     verdicts.forget(b"a")
+    assert b"a" not in kept
     verdicts.forget(b"b")
     assert verdicts.recall(b"a", 0) is None
 

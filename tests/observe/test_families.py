@@ -28,3 +28,13 @@ def test_a_histogram_is_cumulated_and_ends_with_all() -> None:
     assert found["+Inf"] == found["leeward_seconds_count"] == 4
     assert found["leeward_seconds_sum"] == pytest.approx(1000.0801)
     assert len(times.cumulated()) == len(BUCKETS) + 1
+
+
+@pytest.mark.parametrize("several", [[0.0001, BUCKETS[0]], [0.0001, 0.03, 0.05, 1000.0]])
+def test_many_times_at_once_are_each_of_them(several: list[float]) -> None:
+    once, together = Times(), Times()
+    for seconds in several:
+        once.add(seconds)
+    together.add(*several)
+    assert together.counts == once.counts
+    assert together.total == pytest.approx(once.total)

@@ -296,12 +296,12 @@ def test_totals_for_the_dashboard() -> None:
 
 def test_a_repeated_hit_counts_like_the_first() -> None:
     once, often = Metrics("1"), Metrics("1")
-    hit = exchange(verdict=Verdict.HIT, seconds=0.001)
+    hits = [exchange(verdict=Verdict.HIT, seconds=seconds) for seconds in (0.0001, 0.001, 1.0)]
     for metrics in (once, often):
-        observed(metrics, hit)
-    for _ in range(3):
+        observed(metrics, hits[0])
+    for hit in hits * 3:
         observed(once, hit)
-    often.repeated([(hit, f"id{n}", 0.0, hit.seconds) for n in range(3)])
+    often.repeated([(hit, b"id%d" % n, 0.0, hit.seconds) for n, hit in enumerate(hits * 3)])
     ours, theirs = (
         {series: number for series, number in scraped(metrics).items() if series[0].startswith("leeward_")}
         for metrics in (once, often)

@@ -113,7 +113,7 @@ def test_a_repeated_hit_is_a_row_like_the_first() -> None:
     recent = Recent(kept=3)
     hit = exchange(id="first")
     observed(recent, hit)
-    recent.repeated([(hit, "second", hit.at + 1, 0.5), (hit, "third", hit.at + 2, 0.25)])
+    recent.repeated([(hit, b"second", hit.at + 1, 0.5), (hit, b"third", hit.at + 2, 0.25)])
     third, second, first = recent.latest()
     assert [row.pop("id") for row in (first, second, third)] == ["first", "second", "third"]
     assert [row.pop("ms") for row in (first, second, third)] == [10.0, 500.0, 250.0]

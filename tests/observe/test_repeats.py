@@ -13,7 +13,7 @@ import pytest
 from proxy.core.exchange import Exchange, Repeat, Verdict
 from proxy.core.reason import Reason
 from proxy.observe.logs import AccessLog, Bridge, Layout, configure
-from proxy.observe.repeats import stamp
+from proxy.observe.repeats import stamp, times_of_each
 from tests.observe.exchanges import exchange
 
 SECRET = "hunter2-hunter2"
@@ -47,7 +47,7 @@ def both(hits: list[Repeat], layout: Layout = "json") -> tuple[list[str], list[s
 
     def one_by_one(log: AccessLog) -> None:
         for made, request_id, at, seconds in hits:
-            log.closed(replace(made, id=request_id, at=at, seconds=seconds, first_byte=seconds))
+            log.closed(replace(made, id=request_id.decode(), at=at, seconds=seconds, first_byte=seconds))
 
     return written(layout, lambda log: log.repeated(hits)), written(layout, one_by_one)
 
@@ -64,7 +64,7 @@ def untimed(line: str) -> tuple[list[str], dict[str, Any]]:
     "ids", [["01JD", "01JE"], [SECRET, "fine"], ['"quoted"', "back\\slash"], ["token=abcdef", "x"]]
 )
 def test_the_lines_are_the_long_ways(target: str, ids: list[str]) -> None:
-    hits = [(pattern(target), one, 1_700_000_000.25 + n, 0.001234 * n) for n, one in enumerate(ids)]
+    hits = [(pattern(target), one.encode(), 1_700_000_000.25 + n, 0.001234 * n) for n, one in enumerate(ids)]
     repeated, long = both(hits)
     assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
     assert not any(SECRET in line for line in repeated)
@@ -72,22 +72,27 @@ def test_the_lines_are_the_long_ways(target: str, ids: list[str]) -> None:
 
 @pytest.mark.usefixtures("cleaned")
 def test_a_console_has_them_too() -> None:
-    repeated, long = both([(pattern(), "01JD", 1_700_000_000.0, 0.001)], "console")
+    repeated, long = both([(pattern(), b"01JD", 1_700_000_000.0, 0.001)], "console")
     assert [line.split(" ", 1)[1] for line in repeated] == [line.split(" ", 1)[1] for line in long]
 
 
 @pytest.mark.usefixtures("cleaned")
 def test_the_time_is_the_requests_own() -> None:
-    (line,), _ = both([(pattern(), "01JD", 1_700_000_000.25, 0.5)])
-    moment = datetime.fromisoformat(json.loads(line)["timestamp"])
-    assert moment == datetime.fromtimestamp(1_700_000_000.75, UTC)
+    # A whole second, the first and the last millionth of one, and what is rounded up into the next.
+    seconds = [0.5, 0.75, 0.750001, 1.0, 1.749999, 1.7499999, 0.25, 2.0]
+    hits = [(pattern(), b"01JD", 1_700_000_000.25, one) for one in seconds]
+    told = [json.loads(line)["timestamp"] for line in both(hits)[0]]
+    assert told == [stamp(1_700_000_000.25 + one) for one in seconds]
+    assert [datetime.fromisoformat(one) for one in told] == [
+        datetime.fromtimestamp(1_700_000_000.25 + one, UTC) for one in seconds
+    ]
     assert stamp(0.0) == "1970-01-01T00:00:00Z"
 
 
 @pytest.mark.usefixtures("cleaned")
 def test_many_kinds_in_turn() -> None:
     kinds = [pattern(f"/{n}") for n in range(5)]
-    hits = [(kinds[n % 5], f"id{n}", 1_700_000_000.0 + n, 0.001) for n in range(50)]
+    hits = [(kinds[n % 5], b"id%d" % n, 1_700_000_000.0 + n, 0.001) for n in range(50)]
     repeated, long = both(hits)
     assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
     assert [json.loads(line)["path"] for line in repeated] == [f"/{n % 5}" for n in range(50)]
@@ -97,5 +102,23 @@ def test_many_kinds_in_turn() -> None:
 def test_silence_below_info() -> None:
     stream = io.StringIO()
     configure(layout="json", level="warning", stream=stream)
-    AccessLog().repeated([(pattern(), "01JD", 0.0, 0.0)])
+    AccessLog().repeated([(pattern(), b"01JD", 0.0, 0.0)])
     assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("cleaned")
+@pytest.mark.parametrize("odd", [SECRET, "token=abcdef", '"'])
+def test_one_odd_id_among_very_many(odd: str) -> None:
+    ids = [f"{n:026}" for n in range(700)]
+    ids[500] = odd
+    repeated, long = both([(pattern(), one.encode(), 1_700_000_000.0, 0.001) for one in ids])
+    assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
+
+
+def test_times_are_kept_apart_by_exchange() -> None:
+    one, alike = pattern(), pattern()
+    hits = [(one, b"1", 0.0, 0.1), (alike, b"2", 0.0, 0.2), (one, b"3", 0.0, 0.3)]
+    assert [(id(made), seconds) for made, seconds in times_of_each(hits)] == [
+        (id(one), [0.1, 0.3]),
+        (id(alike), [0.2]),
+    ]

@@ -46,7 +46,7 @@ def test_one_that_fails_neither_fails_the_request_nor_the_others(caplog: pytest.
     with caplog.at_level(logging.ERROR, "leeward.observe"):
         together = Together([first, Broken(), last])
         observed(together, exchange(outcomes=("2xx",)))
-        together.repeated([(exchange(), "id", 0.0, 0.0)])
+        together.repeated([(exchange(), b"id", 0.0, 0.0)])
     assert first.calls == last.calls == ["opened", "attempted", "closed", "repeated"]
     assert [record.exc_text or str(record.exc_info) for record in caplog.records] != []
     assert len(caplog.records) == 4

@@ -139,9 +139,9 @@ async def side(clock: Hands, *, fast: bool, on: Route, token: Token | None = Non
     if app.fast is not None:
         answer = app.fast.answer
 
-        def counting(data: bytes, connection: Any) -> bool:
-            answered = answer(data, connection)
-            made.at_once += answered
+        def counting(data: bytes, transport: Any) -> float | None:
+            answered = answer(data, transport)
+            made.at_once += answered is not None
             return answered
 
         app.fast.answer = counting  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 import re
 from random import Random
 
-from proxy.server.identifiers import Identifiers, request_id, traceparent
+from proxy.server.identifiers import TOGETHER, Identifiers, request_id, traceparent
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -30,14 +30,15 @@ def test_a_trace_begun_here_is_well_formed_and_never_all_zero():
 
 def test_many_cheap_ids_are_all_different_and_sort_by_time():
     identifiers = Identifiers(Random(7).getrandbits)
-    ids = [identifiers.next(1_700_000_000 + n / 50_000) for n in range(100_000)]
-    assert len(set(ids)) == len(ids)
+    batches = [identifiers.several(1_700_000_000 + n / 1000) for n in range(1000)]
+    # They are taken from the end.
+    ids = [one.decode() for batch in batches for one in reversed(batch)]
+    assert len(set(ids)) == len(ids) == 1000 * TOGETHER
+    assert ids == sorted(ids)
     assert {len(one) for one in ids} == {26}
-    # Within a hundredth of a second the order is that of the numbers; between two, that of their times.
-    assert [one[:9] for one in ids] == sorted(one[:9] for one in ids)
 
 
-def test_a_clock_that_goes_back_begins_anew():
-    identifiers = Identifiers(Random(7).getrandbits)
-    late, early = identifiers.next(1_700_000_000.0), identifiers.next(1_600_000_000.0)
-    assert early < late
+def test_cheap_ids_are_laid_out_like_the_others():
+    several = Identifiers(Random(7).getrandbits).several(1_700_000_000.0)
+    assert {one[:10].decode() for one in several} == {request_id(1_700_000_000.0, lambda _: 0)[:10]}
+    assert all(re.fullmatch(rb"[0-9A-HJKMNP-TV-Z]{26}", one) for one in several)
