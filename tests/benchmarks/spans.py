@@ -96,6 +96,7 @@ def entries(field: Field, name: str) -> None:
 
 
 def _over(number: int, peers: tuple[str, ...]) -> Rate:
+    """Where they are few, each was asked for before; where they are many, they are only stored."""
     return Rate(
         path=TINY,
         hits=True,
@@ -103,6 +104,7 @@ def _over(number: int, peers: tuple[str, ...]) -> Rate:
         words=lambda _: (TINY, str(number)),
         body='{"text": "x"}',
         before=lambda _: [f"{TINY}0"],
+        warm=lambda _: 4 * number if number <= _FEW else 1,
         peers=peers,
     )
 
