@@ -75,6 +75,7 @@ class Runtime:
 
     table: Table
     pipeline: Pipeline
+    upstream: Attempts
     caching: Caching
     repeats: Repeats
     clock: MonotonicClock
@@ -199,6 +200,7 @@ async def build(settings: Settings, before: Runtime | None = None, *, shared: Pa
     runtime = Runtime(
         table=table,
         pipeline=Pipeline(table=table, repeats=repeats, caching=caching, upstream=upstream, clock=clock),
+        upstream=upstream,
         caching=caching,
         repeats=repeats,
         clock=clock,

@@ -45,6 +45,9 @@ class Basic:
         """Raises CredentialError."""
         return self._veil.identity(*self._values())
 
+    def steady(self) -> bool:
+        return True
+
     async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
         return self._placed(request, _encoded(*self._values()))
 

@@ -40,6 +40,9 @@ class Bearer:
         """Raises CredentialError."""
         return self._veil.identity(*self._keys.values(self._value))
 
+    def steady(self) -> bool:
+        return len(self._keys) == 1
+
     async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
         return self._placed(request, self._keys.pick())
 

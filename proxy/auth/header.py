@@ -70,6 +70,9 @@ class Header:
         """Raises CredentialError."""
         return self._veil.identity(self._name.lower(), self._prefix, *self._keys.values(self._value))
 
+    def steady(self) -> bool:
+        return len(self._keys) == 1
+
     async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
         return self._placed(request, self._keys.pick())
 

@@ -23,6 +23,9 @@ class NoCredential:
     def identity(self) -> str:
         return "none"
 
+    def steady(self) -> bool:
+        return True
+
     async def inject(self, request: Request, origin: Origin | None = None) -> Request:  # noqa: ARG002 - the port's
         return request
 

@@ -13,7 +13,7 @@ from proxy.core.tracing import Trace
 from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
-    from proxy.core.ports import Lasting
+    from proxy.core.ports import Begun, Lasting, Passing
 
 
 class Verdict(StrEnum):
@@ -107,7 +107,11 @@ class Exchange:
     body_in: bytes = b""  # the first bytes, kept only where log.bodies asks for it
     body_out: bytes = b""
     lasting: Lasting | None = None  # how the same request may be answered again
+    passing: Passing | None = None  # how the same request may be passed on again
+    begun: Begun | None = None  # what went out for it before it was decided about
 
 
 # The exchange that was repeated, and of the new one: its id (ASCII), when it began (wall-clock), its seconds.
 Repeat = tuple[Exchange, bytes, float, float]
+# The same of one that was passed on again, then the seconds to the head of its answer, and its body's bytes.
+Pass = tuple[Exchange, bytes, float, float, float, int]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from proxy.core.value import dataclass
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from proxy.core.caching.entry import Entry
     from proxy.core.caching.key import Key
     from proxy.core.caching.purge import Purge
-    from proxy.core.exchange import Attempt, Exchange, Repeat
+    from proxy.core.exchange import Attempt, Exchange, Pass, Repeat, Verdict
     from proxy.core.failure import APIError
     from proxy.core.message import Headers, Request, Response
     from proxy.core.reason import Reason
@@ -105,6 +105,60 @@ class Lasting(Protocol):
         """The answer as of now, before it is signed with a request's id."""
 
 
+class Passing(Protocol):
+    """A request that went upstream and whose answer was not kept: the same goes there again."""
+
+    @property
+    def request(self) -> Request:
+        """As it went upstream, its credential not yet injected."""
+
+    @property
+    def route(self) -> Route: ...
+
+    def holds(self, now: float) -> bool:
+        """Whether deciding anew would send it upstream, for itself; `now` in monotonic seconds."""
+
+    def told(self, answer: Beginning, sent: float) -> Told | None:
+        """How the cache passes on the answer to what went out at second `sent`; None = it may keep it."""
+
+
+class Told(NamedTuple):
+    """What is recorded of an answer that the cache passes on, and its Cache-Status."""
+
+    verdict: Verdict
+    reason: Reason
+    line: bytes
+
+
+class Beginning(Protocol):
+    """The beginning of an upstream's answer, as far as the cache looks at it."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def deciding(self) -> tuple[bytes, ...]:
+        """Its lines with a name in `admission.READ`, as they came."""
+
+    def headers(self) -> Headers:
+        """Its end-to-end fields."""
+
+
+class Begun(Protocol):
+    """A sending that began before its request was decided about: whoever sends the same takes it over."""
+
+    @property
+    def since(self) -> float:
+        """The monotonic second in which it went out."""
+
+    @property
+    def traceparent(self) -> str:
+        """What it carries; made by us where the caller sent none."""
+
+    def drop(self) -> None:
+        """Gives it up; does nothing where somebody has taken it over."""
+
+
 class Turn(Enum):
     """Whether to fetch what another process may be fetching just now."""
 
@@ -185,6 +239,14 @@ class Injector(Protocol):
 
 
 @runtime_checkable
+class Steady(Protocol):
+    """An injector that may do the same to every request, as long as its identity is the same."""
+
+    def steady(self) -> bool:
+        """Whether it does: no signature, no turns among several values."""
+
+
+@runtime_checkable
 class Renewable(Protocol):
     """An injector that may have another value when one is refused: a new token, the next key."""
 
@@ -261,6 +323,9 @@ class Permit(Protocol):
     def answered(self, response: Response) -> Response:
         """The head is here; the response to hand on in its place."""
 
+    def well(self, status: int, headers: Callable[[], Headers] | None) -> None:
+        """A whole success is here, which says something of quotas where `headers` are given."""
+
     def failed(self, failure: APIError | None) -> None:
         """No answer came; None = the caller left."""
 
@@ -280,6 +345,12 @@ class Restraint(Protocol):
     def elsewhere(self, route: Route, exchange: Exchange) -> bool:
         """Whether the next attempt would go to another endpoint than the last. Changes nothing."""
 
+    def at_once(self, request: Request, route: Route) -> Permit | None:
+        """Leave for an attempt that has nothing to wait for; None where `admit` has to be asked.
+
+        Only for a route with one origin.
+        """
+
     def spare(self, request: Request, route: Route, exchange: Exchange) -> Permit | None:
         """Leave for an attempt beside one that is under way, where nothing at all speaks against it."""
 
@@ -295,3 +366,6 @@ class Observer(Protocol):
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
         """Hits that were answered like one before them; said a little later, many at once."""
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        """As `repeated`, of requests that were passed on; their only attempt was told by none but this."""

@@ -44,6 +44,14 @@ class Origin:
     host: str
     port: int
     path: str = ""
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked for several times in each request: what is kept of an endpoint is found by it.
+        object.__setattr__(self, "_hash", hash((self.scheme, self.host, self.port, self.path)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def authority(self) -> str:

@@ -32,6 +32,7 @@ from proxy.gateway.content import MOST, gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
 from proxy.gateway.lasting import LastingHit, Peek
+from proxy.gateway.passing import PastTheCache
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
 
@@ -150,11 +151,13 @@ class Caching:
 
     async def invalidate(self, place: bytes) -> int:
         """Drops what is kept or on its way for a resource; how many entries went."""
+        self._flights.changed = self._clock.now()
         self._flights.doom(place)
         return await self._store.drop_place(place)
 
     async def purge(self, what: Purge) -> int:
         """Drops what is kept or on its way and meant by it; how many entries went."""
+        self._flights.changed = self._clock.now()
         self._flights.purge(what)
         return await self._store.purge(what)
 
@@ -167,6 +170,8 @@ class Caching:
             exchange.reason = Reason.ONLY_IF_CACHED
             raise NotCachedError
         response = await fetch(request, exchange)
+        if request.method == "GET":
+            exchange.passing = PastTheCache(request, route, reason)
         if invalidation.invalidates(request.method, response.status):
             try:
                 for place in invalidation.places(request, response, route, secret=self._secret):
@@ -259,6 +264,8 @@ class Caching:
     async def _joined(self, flight: Flight, exchange: Exchange) -> Outcome:
         """What becomes of the flight, while its follower has time."""
         left = None if exchange.deadline is None else exchange.deadline - self._clock.now()
+        if exchange.begun is not None:
+            exchange.begun.drop()  # the leader may be waiting for its place
         try:
             async with asyncio.timeout(left):
                 return await flight.join()
@@ -266,10 +273,14 @@ class Caching:
             raise DeadlineExceededError("What others have asked for already did not come in time.") from None
 
     def _open(self, call: Call, id_: bytes, *, shared: bool = True) -> Flight:
-        key, now = call.key, self._clock.now()
-        return self._flights.open(
-            id_, key.place, upstream=key.upstream, target=key.target, shared=shared, opened=now
+        key, begun = call.key, call.exchange.begun
+        opened = self._clock.now() if begun is None else begun.since
+        flight = self._flights.open(
+            id_, key.place, upstream=key.upstream, target=key.target, shared=shared, opened=opened
         )
+        if begun is not None and self._flights.changed >= begun.since:
+            flight.doom()  # it went out before that
+        return flight
 
     def _stand_in(self, call: Call, decision: Miss | Revalidate, error: APIError) -> Response:
         """What is stored instead of a failure. Raises the failure where it may not."""

@@ -66,6 +66,20 @@ class Endpoints:
         passage, self._circuits[key] = breaker.permit(route.breaker, circuit, self._clock.now())
         return origin, passage.era if isinstance(passage, Go) else 0
 
+    def enter_only(self, route: Route) -> int | None:
+        """The era of the circuit of a route's only endpoint, asked now; None where it is not closed."""
+        self._routes[route.name] = route
+        if route.breaker is None:
+            return 0
+        circuit = self._circuits.get((route.name, route.origins[0]), _CLOSED)
+        return circuit.era if isinstance(circuit, Closed) else None
+
+    def well(self, route: Route, origin: Origin, era: int, now: float) -> None:
+        """As `told`, of a success."""
+        if route.breaker is not None:
+            key = (route.name, origin)
+            self._circuits[key] = breaker.well(route.breaker, self._circuits.get(key, _CLOSED), now, era=era)
+
     def told(self, route: Route, origin: Origin, era: int, cause: APIError | int | None) -> None:
         """What the end of an attempt says; None = its caller left."""
         if route.breaker is None:

@@ -30,6 +30,7 @@ from proxy.core.value import dataclass
 from proxy.gateway.content import Spliced
 from proxy.gateway.fill import Fill, Reader
 from proxy.gateway.flight import Flight, Flights
+from proxy.gateway.passing import never_kept
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.standing import stands
 from proxy.gateway.turn import elsewhere
@@ -100,11 +101,9 @@ class Fetching:
     async def lead(self, call: Call, flight: Flight, decision: Miss | Revalidate) -> Response:
         """Fetches for a flight. Whatever comes of it, nobody is left waiting."""
         try:
-            if self._turns is not None and flight.shared:
-                store, clock, secret = self._store, self._clock, self._secret
-                found = await elsewhere(
-                    call, flight, turns=self._turns, store=store, clock=clock, secret=secret
-                )
+            turns, store, clock, secret = self._turns, self._store, self._clock, self._secret
+            if turns is not None and flight.shared:
+                found = await elsewhere(call, flight, turns=turns, store=store, clock=clock, secret=secret)
                 if found is not None:
                     return self._found(call, flight, decision, found)
             return await self._fly(call, flight, decision)
@@ -213,10 +212,11 @@ class Fetching:
                 admitted = Skip(reason=Reason.TOO_LARGE)
         if isinstance(admitted, Skip):
             flight.free()
-            passing = response.status >= _FIRST_SERVER_FAILURE or response.status in _PASSING
-            if not passing and admitted.reason not in _PERSONAL:
+            fleeting = response.status >= _FIRST_SERVER_FAILURE or response.status in _PASSING
+            if not fleeting and admitted.reason not in _PERSONAL:
                 self._verdicts.remember(flight.id, admitted.reason, moment.received)
             call.note(Verdict.MISS, admitted.reason)
+            call.exchange.passing = never_kept(call, flight, self._verdicts, self._clock, secret=self._secret)
             line = status.forwarded(decision.reason, status=response.status, detail=admitted.reason)
             return annotate(response, line)
         entry = admitted.entry
@@ -349,7 +349,7 @@ class Fetching:
         reason = Reason.WHILE_REVALIDATE
         askable = entry.validators and entry.span is None
         decision = Revalidate(entry=entry, reason=reason) if askable else Miss(reason=reason, stored=entry)
-        record = replace(call.exchange, attempts=[], held=[], patient=False, deadline=None)
+        record = replace(call.exchange, attempts=[], held=[], patient=False, deadline=None, begun=None)
         apart = replace(call, request=_plain(call.request), exchange=record)
         task = self._refresh.start(self._renewed(apart, flight, decision), name="renew")
         # Also where the task is cancelled before its first step.

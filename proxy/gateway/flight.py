@@ -243,16 +243,18 @@ class Flight:
 class Flights:
     """All that is being fetched for the cache. `landings` grows whenever one of them ends.
 
-    `changes` tells of what other processes change.
+    `changed` is the monotonic time at which something was last dropped or purged here; `changes` tells of
+    what other processes change.
     """
 
-    __slots__ = ("_changes", "_joinable", "_places", "landings")
+    __slots__ = ("_changes", "_joinable", "_places", "changed", "landings")
 
     def __init__(self, changes: Changes | None = None) -> None:
         self._changes = changes
         self._joinable: dict[bytes, Flight] = {}
         self._places: dict[bytes, set[Flight]] = {}
         self.landings = 0
+        self.changed = -inf
 
     def __len__(self) -> int:
         """Flights that have not ended."""

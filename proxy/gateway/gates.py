@@ -32,11 +32,11 @@ class Scope(NamedTuple):
 
 
 class Gates:
-    """All gates that are not open."""
+    """All gates that are not open; they are in `kept`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._gates: dict[Scope, Gate] = {}
+        self.kept: dict[Scope, Gate] = {}
         # Each with whether it is a batch call.
         self._waiting: dict[Scope, OrderedDict[asyncio.Future[bool], bool]] = {}
         self._called: dict[Scope, int] = {}
@@ -44,27 +44,27 @@ class Gates:
         self._era = 0
 
     def __len__(self) -> int:
-        return len(self._gates)
+        return len(self.kept)
 
     def __contains__(self, scope: Scope) -> bool:
-        return scope in self._gates
+        return scope in self.kept
 
     def look(self, scope: Scope) -> Go | Wait:
         """Whether a call could go now."""
-        gate = self._gates.get(scope)
+        gate = self.kept.get(scope)
         return GO if gate is None else holdoff.permit(gate, self._clock.now())[0]
 
     def shut(self, scope: Scope) -> bool:
         """Whether a moment is known before which nothing goes."""
-        gate = self._gates.get(scope)
+        gate = self.kept.get(scope)
         return isinstance(gate, Shut) and gate.until > self._clock.now()
 
     def enter(self, scope: Scope) -> Go | Wait:
         """Lets a call go, or not; which one went, `ended` has to be told."""
-        gate = self._gates.get(scope)
+        gate = self.kept.get(scope)
         if gate is None:
             return GO
-        passage, self._gates[scope] = holdoff.permit(gate, self._clock.now())
+        passage, self.kept[scope] = holdoff.permit(gate, self._clock.now())
         return passage
 
     async def stand(self, scope: Scope, deadline: float, *, again: bool = False, batch: bool = False) -> None:
@@ -101,7 +101,7 @@ class Gates:
     def limited(self, scope: Scope, seconds: float) -> None:
         """The upstream wants nothing for so many seconds."""
         now = self._clock.now()
-        gate = self._gates.get(scope)
+        gate = self.kept.get(scope)
         if gate is None:
             self._make_room(now)
             # Eras go on through all gates' lives: what a call reports finds its own gate or none.
@@ -111,7 +111,7 @@ class Gates:
 
     def ended(self, scope: Scope, era: int, *, well: bool) -> None:
         """A call that was let through in `era` ended; `well`: the upstream took it."""
-        before = self._gates.get(scope)
+        before = self.kept.get(scope)
         if before is None:
             return
         crowded = bool(self._waiting.get(scope))
@@ -124,9 +124,9 @@ class Gates:
     def _keep(self, scope: Scope, gate: Gate) -> None:
         self._era = max(self._era, gate.era)
         if isinstance(gate, Free):
-            self._gates.pop(scope, None)
+            self.kept.pop(scope, None)
         else:
-            self._gates[scope] = gate
+            self.kept[scope] = gate
 
     def _call(self, scope: Scope, count: int) -> None:
         """Wakes the longest waiting, until so many are awake who have not gone yet."""
@@ -151,7 +151,7 @@ class Gates:
     def _due(self, scope: Scope) -> None:
         del self._timers[scope]
         if isinstance(self.look(scope), Go):
-            gate = self._gates.get(scope)
+            gate = self.kept.get(scope)
             self._call(scope, len(self._waiting[scope]) if gate is None else 1)
         if self._waiting.get(scope):
             self._arm(scope)
@@ -164,11 +164,11 @@ class Gates:
 
     def _make_room(self, now: float) -> None:
         """Credentials come from callers: what is remembered of them is bounded."""
-        if len(self._gates) >= _MOST_GATES:
-            for scope in [s for s, gate in self._gates.items() if holdoff.left(gate, now) <= 0]:
-                del self._gates[scope]
-        if len(self._gates) >= _MOST_GATES:
-            self._gates.pop(next(iter(self._gates)))
+        if len(self.kept) >= _MOST_GATES:
+            for scope in [s for s, gate in self.kept.items() if holdoff.left(gate, now) <= 0]:
+                del self.kept[scope]
+        if len(self.kept) >= _MOST_GATES:
+            self.kept.pop(next(iter(self.kept)))
 
 
 def _wake(waiting: asyncio.Future[bool]) -> None:

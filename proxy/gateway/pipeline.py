@@ -183,6 +183,11 @@ def failed(failure: APIError, request_method: str, exchange: Exchange, form: For
     return signed(response, exchange)
 
 
+def passed(response: Response, exchange: Exchange) -> Response:
+    """What `answer` would give for an upstream's plain success, as the cache passes it on."""
+    return signed(_unmarked(response), exchange)
+
+
 def repeated(lasting: Lasting, exchange: Exchange, now: float, wall: float) -> Response:
     """What `answer` would give for the same request; `exchange` is as that of the first hit was."""
     return signed(_unmarked(lasting.response(now, wall)), exchange)

@@ -40,7 +40,7 @@ class Places:
     def take_at_once(self) -> bool:
         """A place where one is free and nobody waits."""
         line = self._line
-        if line.waiting or line.under_way >= self.most:
+        if line.interactive or line.batch or line.under_way >= self.most:
             return False
         self._line = Line(under_way=line.under_way + 1)
         return True
@@ -92,6 +92,10 @@ class Places:
 
     def free(self) -> None:
         """One place is free."""
+        line = self._line
+        if not (line.interactive or line.batch):
+            self._line = Line(under_way=max(0, line.under_way - 1))
+            return
         called, self._line = queue.leave(self.policy, self._line, most=self.most)
         for ticket in called:
             self._answer(ticket, called=True)

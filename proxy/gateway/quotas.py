@@ -34,7 +34,7 @@ class Quotas:
         self._clock = clock
         self._secret = secret
         self._buckets: dict[tuple[str, str], str] = {}
-        self._learned: dict[Scope, dict[str, Learned]] = {}
+        self.learned: dict[Scope, dict[str, Learned]] = {}
 
     def scope(self, request: Request, route: Route) -> Scope:
         """What an answer to this request will most likely speak for."""
@@ -60,12 +60,12 @@ class Quotas:
             scope = scope._replace(bucket=named)
         if limited:
             # How long to leave it alone is the gate's matter; the figures that led here are over.
-            self._learned.pop(scope, None)
+            self.learned.pop(scope, None)
             return scope
-        known = self._learned.get(scope)
+        known = self.learned.get(scope)
         if known is None:
-            _make_room(self._learned)
-            known = self._learned[scope] = {}
+            _make_room(self.learned)
+            known = self.learned[scope] = {}
         now = self._clock.now()
         for reading in readings:
             known[reading.bucket] = quota.learn(known.get(reading.bucket), reading, now)
@@ -73,7 +73,7 @@ class Quotas:
 
     def knows(self, scope: Scope) -> bool:
         """Whether anything is remembered for it."""
-        return scope in self._learned
+        return bool(self.learned) and scope in self.learned
 
     def pace(self, policy: PacePolicy, scope: Scope, *, batch: bool, within: float = inf) -> float:
         """Seconds to wait before the next call; 0.0 mostly.
@@ -81,7 +81,7 @@ class Quotas:
         It is counted as gone until `ended`; but one that cannot wait so long, `within` seconds, does not go,
         and nothing is changed.
         """
-        known = self._learned.get(scope)
+        known = self.learned.get(scope)
         if not known:
             return 0.0
         now, longest, after = self._clock.now(), 0.0, {}
@@ -95,13 +95,13 @@ class Quotas:
 
     def ended(self, scope: Scope) -> None:
         """A call that `pace` has counted is answered, or does not go after all."""
-        known = self._learned.get(scope, {})
+        known = self.learned.get(scope, {})
         known.update({b: quota.ended(learned) for b, learned in known.items() if quota.counts_requests(b)})
 
     def remaining(self) -> Mapping[tuple[str, str], float]:
         """By upstream and bucket: what is left, of the credential that has least."""
         least: dict[tuple[str, str], float] = {}
-        for scope, known in self._learned.items():
+        for scope, known in self.learned.items():
             for bucket, learned in known.items():
                 key = (scope.upstream, bucket)
                 least[key] = min(least.get(key, learned.remaining), learned.remaining)

@@ -9,7 +9,7 @@ is looked at anew, so that nothing goes during a hold-off; the states change onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import assert_never
 
@@ -21,20 +21,20 @@ from proxy.core.failure import (
     RateLimitError,
     UpstreamTimeoutError,
 )
-from proxy.core.message import Headers, Request, Response, Whole
+from proxy.core.message import Headers, Request
 from proxy.core.ports import Clock
 from proxy.core.reason import Reason
 from proxy.core.resilience import limit, queue, wait
 from proxy.core.resilience.limit import Turns
 from proxy.core.resilience.passage import Go, Refuse, Wait
 from proxy.core.resilience.queue import Priority
-from proxy.core.routing import Origin, Route
+from proxy.core.routing import Route
 from proxy.core.value import dataclass
 from proxy.gateway.endpoints import Endpoints
 from proxy.gateway.gates import Gates, Scope
+from proxy.gateway.permit import Permit
 from proxy.gateway.places import Places
 from proxy.gateway.quotas import Quotas
-from proxy.gateway.tail import Tail
 
 _TOO_MANY = 429
 _OVERLOADED = frozenset({429, 503, 529})
@@ -105,7 +105,7 @@ class Resilience:
         """Why no attempt could go within so many seconds, None where one may. Changes nothing."""
         if self.endpoints.rest(route) is not None:
             return Reason.CIRCUIT_OPEN
-        if self._gates:
+        if self._gates.kept:
             scope = self._quotas.scope(request, route)
             passage = self._gates.look(scope)
             if isinstance(passage, Wait) and self._gates.shut(scope) and passage.seconds >= remaining:
@@ -132,6 +132,31 @@ class Resilience:
             knock.paced = True
         return self._let_go(knock)
 
+    def at_once(self, request: Request, route: Route) -> Permit | None:
+        """Leave for an attempt that has nothing to wait for; None where `admit` has to be asked."""
+        policy, scope = None, None
+        if self._gates.kept or self._quotas.learned:
+            scope = self._quotas.scope(request, route)
+            if scope in self._gates.kept:
+                return None
+            policy = route.pacing if scope in self._quotas.learned else None
+        era = None if route.rate is not None else self.endpoints.enter_only(route)
+        if era is None:
+            return None
+        place = None
+        if route.concurrency is not None:
+            place = self._places.get(route.name)
+            if place is None or not place.take_at_once():
+                return None
+        if policy and scope and self._quotas.pace(policy, scope, batch=False, within=0.0) > 0:
+            if place is not None:
+                place.free()
+            return None
+        now, origin = self._clock.now(), route.origins[0]
+        permit = Permit(self, request, route, scope, origin, place, era, now)
+        permit.paced = policy is not None
+        return permit
+
     def _open(self, knock: _Knock) -> bool:
         """Whether it may go without asking further; then it has its place."""
         return not self._quotas.knows(knock.scope) and self._clear(knock)
@@ -139,7 +164,7 @@ class Resilience:
     def _clear(self, knock: _Knock) -> bool:
         """Whether nothing but a quota could be in the way; then it has its place."""
         route = knock.route
-        if route.rate is not None or (self._gates and knock.scope in self._gates):
+        if route.rate is not None or knock.scope in self._gates.kept:
             return False
         if self.endpoints.rest(route) is not None:
             return False
@@ -266,7 +291,13 @@ class Resilience:
         gate = self._gates.enter(knock.scope)
         origin, circuit_era = self.endpoints.enter(route, knock.exchange)
         gate_era = gate.era if isinstance(gate, Go) else 0
-        return Permit(self, knock, origin, circuit_era=circuit_era, gate_era=gate_era, began=now)
+        permit = Permit(self, knock.request, route, knock.scope, origin, knock.place, circuit_era, now)
+        permit.paced, permit.gate_era = knock.paced, gate_era
+        return permit
+
+    def scope(self, request: Request, route: Route) -> Scope:
+        """What an answer to the request will most likely speak for."""
+        return self._quotas.scope(request, route)
 
     # After it
 
@@ -290,89 +321,31 @@ class Resilience:
             self._quotas.ended(permit.scope)
         if headers is not None:
             meters = route.dialect.quota
-            scope = self._quotas.learn(permit.scope, permit.path, headers, limited=limited, meters=meters)
+            path = permit.request.path
+            scope = self._quotas.learn(permit.scope, path, headers, limited=limited, meters=meters)
             seconds = wait.told(headers, self._clock.wall(), limited=True) if limited else None
             seconds = asked if limited and seconds is None else seconds
             if seconds is not None:
                 self._gates.limited(scope, seconds)
-        if self._gates:
+        if self._gates.kept:
             well = isinstance(cause, int) and not limited
             self._gates.ended(permit.scope, permit.gate_era, well=well)
         late = isinstance(cause, UpstreamTimeoutError)
         if permit.place is not None and (late or isinstance(cause, int)):
             permit.place.observed(now - permit.began, overloaded=late or cause in _OVERLOADED)
 
+    def well(self, permit: Permit, status: int, headers: Callable[[], Headers] | None) -> None:
+        """As `told` of a plain success: mostly it changes nothing but the circuit's count."""
+        if permit.paced or headers is not None or self._gates.kept:
+            self.told(permit, status, None if headers is None else headers())
+            return
+        now = self._clock.now()
+        self.endpoints.well(permit.route, permit.origin, permit.circuit_era, now)
+        if permit.place is not None:
+            permit.place.observed(now - permit.began, overloaded=False)
+
     # What is shown
 
     def quotas(self) -> Mapping[tuple[str, str], float]:
         """By upstream and bucket: what is left by the upstream's own figures."""
         return self._quotas.remaining()
-
-
-class Permit:
-    """One attempt that was let go."""
-
-    __slots__ = (
-        "_ended",
-        "_owner",
-        "began",
-        "circuit_era",
-        "gate_era",
-        "origin",
-        "paced",
-        "path",
-        "place",
-        "route",
-        "scope",
-    )
-
-    def __init__(
-        self,
-        owner: Resilience,
-        knock: _Knock,
-        origin: Origin,
-        *,
-        circuit_era: int,
-        gate_era: int,
-        began: float,
-    ) -> None:
-        self._owner = owner
-        self.origin = origin
-        self._ended = False
-        self.scope = knock.scope
-        self.route = knock.route
-        self.path = knock.request.path
-        self.place = knock.place
-        self.paced = knock.paced
-        self.circuit_era = circuit_era
-        self.gate_era = gate_era
-        self.began = began
-
-    def answered(self, response: Response) -> Response:
-        """The head is here; the response to hand on, whose body's end frees the place."""
-        if self._ended:
-            return response
-        fault = response.fault
-        if fault is None:
-            self._owner.told(self, response.status, response.headers)
-        else:
-            self._owner.told(self, fault.meant, response.headers, asked=fault.wait)
-        self._ended = True
-        place = self.place
-        if place is None:
-            return response
-        if isinstance(response.body, Whole):
-            place.free()
-            return response
-        return Tail.after(response, place.free)
-
-    def failed(self, failure: APIError | None) -> None:
-        """No answer came; None = its caller left. After `answered` it does nothing."""
-        if self._ended:
-            return
-        self._ended = True
-        try:
-            self._owner.told(self, failure)
-        finally:
-            if self.place is not None:
-                self.place.free()

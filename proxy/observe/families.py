@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -14,6 +15,9 @@ from prometheus_client.metrics_core import (
 
 # Seconds. A hit takes fractions of a millisecond, a model's answer most of a minute.
 BUCKETS = (0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+
+OTHER = "other"
+_MOST_BUCKETS = 4  # of quotas, a route
 
 
 class Times:
@@ -68,3 +72,17 @@ def histogram(
     for values, times in rows:
         family.add_metric(values, times.cumulated(), times.total)
     return family
+
+
+def folded(quotas: Mapping[tuple[str, str], float]) -> Iterator[tuple[tuple[str, str], float]]:
+    """A few buckets of each upstream by name, of all others the one with least."""
+    seen: Counter[str] = Counter()
+    others: dict[str, float] = {}
+    for (upstream, bucket), remaining in quotas.items():
+        if seen[upstream] < _MOST_BUCKETS:
+            seen[upstream] += 1
+            yield (upstream, bucket), remaining
+        else:
+            others[upstream] = min(others.get(upstream, remaining), remaining)
+    for upstream, remaining in others.items():
+        yield (upstream, OTHER), remaining

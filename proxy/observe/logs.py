@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TextIO
 
-from proxy.core.exchange import Attempt, Exchange, Repeat
+from proxy.core.exchange import Attempt, Exchange, Pass, Repeat
 from proxy.core.message import Headers
 from proxy.observe.plain import structlog
 from proxy.observe.redaction import KEPT_BODY, Excerpt, Redaction
@@ -210,6 +210,12 @@ class AccessLog:
         for handler in root.handlers:
             if isinstance(handler, Bridge):
                 handler.sink.write(handler.sink.repeated(hits))
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        for pattern, name, at, seconds, first, size in passes:
+            attempts = [replace(pattern.attempts[0], seconds=first)]
+            one = replace(pattern, id=name.decode(), at=at, seconds=seconds, attempts=attempts)
+            self.closed(replace(one, first_byte=first, bytes_out=size))
 
 
 def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:

@@ -15,16 +15,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from proxy.core import failure
-from proxy.core.exchange import Attempt, Exchange, Repeat, Verdict
+from proxy.core.exchange import Attempt, Exchange, Pass, Repeat, Verdict
 from proxy.core.value import dataclass
-from proxy.observe.families import Times, counter, gauge, histogram
+from proxy.observe.families import OTHER, Times, counter, folded, gauge, histogram
 from proxy.observe.repeats import times_of_each
 from proxy.observe.resending import Resending
 
 SERIES_A_ROUTE = 200
 
 NO_ROUTE = "none"
-OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OUTCOMES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "connect", "protocol", "cancelled"})
 CODES = frozenset(
@@ -37,7 +36,6 @@ CODES = frozenset(
 HITS = frozenset({Verdict.HIT, Verdict.STALE, Verdict.REVALIDATED, Verdict.COALESCED})
 
 _MOST_COMBINATIONS = 18  # of method, code and verdict, a route
-_MOST_BUCKETS = 4  # of quotas, a route
 _MOST_RETRIES = 8  # reasons of retries, a route; there are no more that lead to one
 _MOST_REASONS = 12  # of evictions
 _STATUSES = range(100, 600)
@@ -88,6 +86,7 @@ class Metrics:
         self._restarts: Counter[tuple[()]] = Counter({(): 0})
         self._reloads: Counter[tuple[str]] = Counter({("success",): 0, ("failure",): 0})
         self._open: dict[int, Exchange] = {}
+        self._passing: Callable[[], Mapping[str, int]] = dict
         self._stores: dict[str, Callable[[], tuple[int, int]]] = {}
         self._budgets: Callable[[], Mapping[str, float]] = dict
         self._circuits: Callable[[], Mapping[str, int]] = dict
@@ -150,6 +149,19 @@ class Metrics:
     def repeated(self, hits: Sequence[Repeat]) -> None:
         for exchange, seconds in times_of_each(hits):
             self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, *seconds)
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        for exchange, _, _, seconds, first, _ in passes:
+            self._outcomes[name := exchange.route, exchange.attempts[0].outcome] += 1
+            times = self._upstream_times.get(name)
+            if times is None:
+                times = self._upstream_times[name] = Times()
+            times.add(first)
+            self.answered(name, exchange.method, exchange.status, exchange.verdict, seconds)
+
+    def watch_passing(self, under_way: Callable[[], Mapping[str, int]]) -> None:
+        """`under_way` answers by upstream what is being passed on without a record of its own."""
+        self._passing = under_way
 
     def evicted(self, reason: str, count: int = 1) -> None:
         """A store let entries go; `reason` is a word of a short list."""
@@ -248,7 +260,9 @@ class Metrics:
 
     def _inflight(self) -> Counter[str]:
         # Counted by looking: the route is not known yet when a request is opened.
-        return Counter(exchange.route or NO_ROUTE for exchange in self._open.values())
+        counted = Counter(exchange.route or NO_ROUTE for exchange in self._open.values())
+        counted.update(self._passing())
+        return counted
 
     def stores(self) -> dict[str, tuple[int, int]]:
         """(entries, bytes) by store."""
@@ -314,7 +328,7 @@ class Metrics:
             "leeward_upstream_quota_remaining",
             "What is left of a quota, by the upstream's own figures.",
             ("upstream", "bucket"),
-            _folded(self._quotas()),
+            folded(self._quotas()),
         )
         yield counter(
             "leeward_held_seconds",
@@ -384,17 +398,3 @@ class Metrics:
         yield counter("leeward_worker_restarts", replaced, (), self._restarts.items())
         version = [((self._version,), 1)]
         yield gauge("leeward_build_info", "Always 1; the version is the label.", ("version",), version)
-
-
-def _folded(quotas: Mapping[tuple[str, str], float]) -> Iterator[tuple[tuple[str, str], float]]:
-    """A few buckets of each upstream by name, of all others the one with least."""
-    seen: Counter[str] = Counter()
-    others: dict[str, float] = {}
-    for (upstream, bucket), remaining in quotas.items():
-        if seen[upstream] < _MOST_BUCKETS:
-            seen[upstream] += 1
-            yield (upstream, bucket), remaining
-        else:
-            others[upstream] = min(others.get(upstream, remaining), remaining)
-    for upstream, remaining in others.items():
-        yield (upstream, OTHER), remaining

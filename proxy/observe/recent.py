@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from proxy.core.exchange import Attempt, Exchange, Held, Repeat
+from proxy.core.exchange import Attempt, Exchange, Held, Pass, Repeat
 
 KEPT = 1000
 _MOST_PATH = 512  # characters
@@ -38,7 +38,7 @@ class Recent:
 
     def __init__(self, kept: int = KEPT, mask: Callable[[str], str] = str) -> None:
         # What was repeated stays as it came, until somebody reads it.
-        self._ring: deque[Summary | Repeat] = deque(maxlen=kept)
+        self._ring: deque[Summary | Repeat | Pass] = deque(maxlen=kept)
         self.mask = mask
 
     def opened(self, exchange: Exchange) -> None:
@@ -52,6 +52,9 @@ class Recent:
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
         self._ring.extend(hits)
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        self._ring.extend(passes)
 
     def summaries(self) -> tuple[Summary, ...]:
         """All that are remembered, oldest first."""
@@ -75,7 +78,9 @@ class Recent:
 
 
 def _telling(attempts: Sequence[Attempt]) -> bool:
-    return len(attempts) > 1 or any(attempt.reason is not None for attempt in attempts)
+    if len(attempts) == 1:
+        return attempts[0].reason is not None
+    return bool(attempts)
 
 
 def _tried(attempt: Attempt) -> dict[str, Any]:
@@ -89,11 +94,12 @@ def _tried(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _read(one: Summary | Repeat) -> Summary:
+def _read(one: Summary | Repeat | Pass) -> Summary:
     if isinstance(one, Summary):
         return one
-    exchange, request_id, at, seconds = one
-    return _summary(exchange, request_id.decode(), at, seconds)
+    exchange, request_id, at, seconds, *more = one
+    summary = _summary(exchange, request_id.decode(), at, seconds)
+    return summary if not more else summary._replace(bytes_out=int(more[1]))
 
 
 def _summary(exchange: Exchange, request_id: str, at: float, seconds: float) -> Summary:

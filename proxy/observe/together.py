@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from proxy.core.exchange import Attempt, Exchange, Repeat
+from proxy.core.exchange import Attempt, Exchange, Pass, Repeat
 from proxy.core.ports import Observer
 
 _LOGGER = logging.getLogger("leeward.observe")
@@ -35,6 +35,13 @@ class Together:
         for observer in self._observers:
             try:
                 observer.closed(exchange)
+            except Exception:
+                _LOGGER.exception("An observer failed")
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        for observer in self._observers:
+            try:
+                observer.passed(passes)
             except Exception:
                 _LOGGER.exception("An observer failed")
 

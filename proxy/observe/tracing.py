@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from proxy.core.exchange import Attempt, Exchange, Repeat
+from proxy.core.exchange import Attempt, Exchange, Pass, Repeat
 from proxy.core.tracing import Trace
 from proxy.observe.metrics import METHODS
 
@@ -82,6 +82,9 @@ class Traces:
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
         """Where requests are traced, each of them goes the long way."""
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        """As above."""
 
     def closed(self, exchange: Exchange) -> None:
         trace = exchange.trace

@@ -28,14 +28,14 @@ from proxy.server.ahead import Ahead
 from proxy.server.fastpath import FastPath
 from proxy.server.head import Head, read
 from proxy.server.identifiers import request_id, traceparent
+from proxy.server.shortcut import CLIENT_LEFT, Shortcuts
 from proxy.server.streaming import CallerBody, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.server.connection import Connection
-
-_CLIENT_LEFT = 499  # in the record only: nobody is there to read it
+    from proxy.upstream.templates import Expresses
 
 
 class ProxyApp:
@@ -56,6 +56,7 @@ class ProxyApp:
         keep: int = 0,
         sample: float = 0.0,
         fast_path: bool = True,
+        expresses: Expresses | None = None,
     ) -> None:
         """Times in seconds, sizes in bytes; `keep` of each body are kept for the log.
 
@@ -81,6 +82,16 @@ class ProxyApp:
             self.fast = FastPath(
                 clock=clock, observers=self._observers, bits=self._bits, client_token=client_token
             )
+        self.shortcuts: Shortcuts | None = None
+        if self.fast is not None and expresses is not None:
+            self.shortcuts = Shortcuts(
+                self,
+                expresses,
+                clock=clock,
+                observers=self._observers,
+                bits=self._bits,
+                client_token=client_token,
+            )
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
         self.draining = False
@@ -89,9 +100,20 @@ class ProxyApp:
         self.running = 0
         self._over = asyncio.Event()
 
-    async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Answers one request; whether the connection may be used further."""
-        exchange = self._opened(method=message.method)
+    async def handle(
+        self,
+        connection: Connection,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        exchange: Exchange | None = None,
+    ) -> bool:
+        """Answers one request; whether the connection may be used further.
+
+        `exchange` is its record where it is under way already, with what has begun for it.
+        """
+        if exchange is None:
+            exchange = self.record(method=message.method)
+            self.opened(exchange)
         head: Head | None = None
         unsafe = False
         try:
@@ -111,17 +133,21 @@ class ProxyApp:
                 return await self._carry(connection, response, response.duplex, head.key, exchange)
             last = head is None or head.final or unsafe or self.draining or not payload.is_eof()
             again = await write(
-                connection, response, head, exchange, date=self._now(), last=last, keep=self._keep
+                connection, response, head, exchange, date=self.date(), last=last, keep=self._keep
             )
-            if again and connection.whole and self.fast is not None:
+            if again and connection.whole and self.fast is not None and head is not None and not head.old:
                 self.fast.learn(connection.whole, exchange)
+                if self.shortcuts is not None:
+                    await self.shortcuts.learn(connection.whole, exchange)
             return again
         except (asyncio.CancelledError, ConnectionError):
             exchange.cut = True
-            exchange.status = exchange.status or _CLIENT_LEFT
+            exchange.status = exchange.status or CLIENT_LEFT
             raise
         finally:
-            self._closed(exchange)
+            if exchange.begun is not None:
+                exchange.begun.drop()
+            self.closed(exchange)
 
     async def _carry(
         self, connection: Connection, response: Response, duplex: Duplex, key: str, exchange: Exchange
@@ -130,10 +156,10 @@ class ProxyApp:
         from proxy.server.tunnel import carry  # noqa: PLC0415 - few have WebSockets, and a start pays for none
 
         try:
-            await carry(connection, response, duplex, key, exchange, date=self._now(), leaving=self.draining)
+            await carry(connection, response, duplex, key, exchange, date=self.date(), leaving=self.draining)
         except ConnectionError:
             exchange.cut = True
-            exchange.status = exchange.status or _CLIENT_LEFT
+            exchange.status = exchange.status or CLIENT_LEFT
             connection.reset()
         except Exception as error:  # noqa: BLE001  # as in `handle`; here there is no way left to say so
             exchange.cut = True
@@ -142,15 +168,16 @@ class ProxyApp:
 
     async def refuse(self, connection: Connection, failure: APIError) -> None:
         """Answers what did not parse; the connection closes it afterwards."""
-        exchange = self._opened(method="-")
+        exchange = self.record(method="-")
+        self.opened(exchange)
         try:
             await write(
-                connection, self._failure(failure, exchange), None, exchange, date=self._now(), last=True
+                connection, self._failure(failure, exchange), None, exchange, date=self.date(), last=True
             )
         except ConnectionError:
             exchange.cut = True
         finally:
-            self._closed(exchange)
+            self.closed(exchange)
 
     async def _answer(
         self, connection: Connection, head: Head, payload: StreamReader, exchange: Exchange
@@ -187,7 +214,7 @@ class ProxyApp:
         )
         try:
             response = await self._pipeline.answer(
-                request, exchange, traceparent=traceparent(self._bits), caller=connection.peer
+                request, exchange, traceparent=self._traceparent(exchange), caller=connection.peer
             )
         finally:
             ahead.end()
@@ -201,6 +228,8 @@ class ProxyApp:
         """Lets the observers know of all that was answered up to now."""
         if self.fast is not None:
             self.fast.tell()
+        if self.shortcuts is not None:
+            self.shortcuts.tell()
 
     def _check_caller(self, head: Head) -> None:
         if self._client_token is None:
@@ -231,7 +260,9 @@ class ProxyApp:
     @property
     def answered(self) -> int:
         """Requests, since the start."""
-        return self.earlier + self._answered + (0 if self.fast is None else self.fast.answered)
+        at_once = 0 if self.fast is None else self.fast.answered
+        passed_on = 0 if self.shortcuts is None else self.shortcuts.answered
+        return self.earlier + self._answered + at_once + passed_on
 
     async def over(self) -> None:
         """Waits until no request runs."""
@@ -239,17 +270,25 @@ class ProxyApp:
             self._over.clear()
             await self._over.wait()
 
-    def _opened(self, *, method: str) -> Exchange:
-        self.running += 1
+    def record(self, *, method: str, name: str = "") -> Exchange:
+        """A new record; `name` is the request's id, made where it is empty."""
         wall = self.clock.wall()
-        exchange = Exchange(
-            id=request_id(wall, self._bits), method=method, target="", started=self.clock.now(), at=wall
+        return Exchange(
+            id=name or request_id(wall, self._bits),
+            method=method,
+            target="",
+            started=self.clock.now(),
+            at=wall,
         )
+
+    def opened(self, exchange: Exchange) -> None:
+        """A request is under way."""
+        self.running += 1
         for observer in self._observers:
             observer.opened(exchange)
-        return exchange
 
-    def _closed(self, exchange: Exchange) -> None:
+    def closed(self, exchange: Exchange) -> None:
+        """It is over."""
         self._answered += 1
         self.running -= 1
         if not self.running:
@@ -258,7 +297,14 @@ class ProxyApp:
         for observer in self._observers:
             observer.closed(exchange)
 
-    def _now(self) -> str:
+    def rests(self) -> None:
+        """Nothing is under way."""
+        self._over.set()
+
+    def _traceparent(self, exchange: Exchange) -> str:
+        return traceparent(self._bits) if exchange.begun is None else exchange.begun.traceparent
+
+    def date(self) -> str:
         """The time as a Date field writes it; made once a second."""
         second = int(self.clock.wall())
         if second != self._date[1]:

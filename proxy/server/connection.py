@@ -16,21 +16,22 @@ import asyncio
 import socket
 import struct
 from math import inf
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from proxy.core.failure import APIError, BadRequestError
+from proxy.core.failure import BadRequestError
 from proxy.server.head import MOST_BYTES, MOST_FIELDS, unparsed
+from proxy.server.shortcut import CLIENT_LEFT
 
 if TYPE_CHECKING:
     from aiohttp.http_websocket import WebSocketReader
     from aiohttp.web_server import Server
 
-    from proxy.core.ports import Clock
-    from proxy.server.fastpath import FastPath
+    from proxy.core.exchange import Exchange
+    from proxy.server.connections import App, Connections, Taking
+    from proxy.server.shortcut import Ride
     from proxy.server.tunnel import Tunnel
 
 _LINGER_BYTES = 64 * 1024  # of an unread request body that is read and thrown away before closing
@@ -40,35 +41,11 @@ _LEFT = frozenset({7, 8})  # of Linux's TCP states: CLOSE, CLOSE_WAIT
 _IDLE, _HEAD, _BUSY, _LEAVING = "idle", "head", "busy", "leaving"
 
 
-class App(Protocol):
-    """What a connection asks about each request."""
-
-    header_timeout: float  # seconds
-    idle_timeout: float  # seconds
-
-    clock: Clock
-    fast: FastPath | None
-    draining: bool
-
-    async def handle(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Answers; whether the connection may be used further."""
-
-    async def refuse(self, connection: Connection, failure: APIError) -> None:
-        """Answers what did not even parse. The connection is closed afterwards."""
-
-
-class Taking(Protocol):
-    """Where the bytes of another protocol go; in the library's words a parser."""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
-
-    def feed_eof(self) -> None: ...
-
-
 class Connection(RequestHandler):
     """One caller's connection."""
 
     __slots__ = (
+        "_begun",
         "_connections",
         "_deadline",
         "_failed",
@@ -79,8 +56,10 @@ class Connection(RequestHandler):
         "_reading",
         "_reaper",
         "_thrown_away",
+        "_waiting_behind",
         "_watch",
         "peer",
+        "ride",
         "switched",
         "tunnel",
         "whole",
@@ -112,6 +91,9 @@ class Connection(RequestHandler):
         self.peer = ""
         self.switched = False  # to another protocol, which has nothing to do with what is parsed here
         self.tunnel: Tunnel | None = None  # while a WebSocket is open
+        self.ride: Ride | None = None  # while a request is passed on without a task
+        self._begun: tuple[App, Exchange] | None = None  # of a ride that goes the long way from here
+        self._waiting_behind = b""  # what came while one was under way
         self.whole = b""  # the bytes of the request being answered, where they came at once and alone
 
     # The library's callbacks
@@ -129,6 +111,10 @@ class Connection(RequestHandler):
                 timer.cancel()
         self._reaper = self._watch = None
         super().connection_lost(exc)
+        ride, self.ride = self.ride, None
+        if ride is not None:
+            ride.left()
+        self._forgotten()
 
     def data_received(self, data: bytes) -> None:
         fresh, transport = self._phase is _IDLE, self.transport
@@ -139,6 +125,8 @@ class Connection(RequestHandler):
             if at is not None:
                 self._hit = at
                 return
+            if app.shortcuts is not None and not app.draining and app.shortcuts.take(data, self):
+                return
         if self._failed:
             # After a message that did not parse, no byte of this caller means anything.
             self._thrown_away += len(data)
@@ -148,6 +136,13 @@ class Connection(RequestHandler):
         if self.switched:
             super().data_received(data)
             return
+        if self.ride is not None:
+            self._behind(data)
+            return
+        self._parsed(data, fresh=fresh)
+
+    def _parsed(self, data: bytes, *, fresh: bool) -> None:
+        """To the library's parser; `fresh`: on a connection that waited for a request."""
         queued = len(self._messages)
         between = self._reading is None or self._reading.is_eof()
         super().data_received(data)
@@ -157,6 +152,50 @@ class Connection(RequestHandler):
             self.whole = data if alone and not self._head_began and not self._failed else b""
         elif between and data:
             self._began(len(data))
+
+    def carries(self, ride: Ride) -> None:
+        """Its request is under way without a task."""
+        self.ride = ride
+        self._phase = _BUSY
+
+    def _behind(self, data: bytes) -> None:
+        """Bytes behind a request that is under way wait for its end, and the caller with more of them."""
+        self._waiting_behind += data
+        self._pause_transport_reading()
+
+    def arrived(self, *, again: bool) -> None:
+        """The request that was under way is answered; unless `again`, that was the last."""
+        self.ride = None
+        if not again:
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._enter(_IDLE, self._app.idle_timeout)
+        if self._waiting_behind:
+            self._catch_up()
+
+    def go_on(self, data: bytes, app: App, exchange: Exchange) -> None:
+        """The request that was under way goes the long way from here."""
+        self._begun = app, exchange
+        self._enter(_IDLE, self._app.idle_timeout)
+        self._parsed(data, fresh=True)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        data, self._waiting_behind = self._waiting_behind, b""
+        if data and self.transport is not None:
+            self.transport.resume_reading()
+            self.data_received(data)
+
+    def _forgotten(self) -> None:
+        """What went the long way but found nobody who takes it."""
+        if self._begun is not None:
+            app, exchange = self._begun
+            if exchange.begun is not None:
+                exchange.begun.drop()
+            exchange.cut = True
+            exchange.status = CLIENT_LEFT
+            app.closed(exchange)
 
     def _received(self, data: bytes) -> None:
         """A head is complete, or did not parse."""
@@ -194,7 +233,7 @@ class Connection(RequestHandler):
         """While nothing is read, a caller that leaves gives no sign: its socket is asked."""
         self._watch = None
         transport = self.transport
-        if transport is None or not (self._reading_paused or self._buffer_paused):
+        if transport is None or not (self._reading_paused or self._buffer_paused or self._waiting_behind):
             return
         if _has_left(transport.get_extra_info("socket")):
             self.reset()
@@ -227,8 +266,9 @@ class Connection(RequestHandler):
                 await self._linger()
                 break
             self._reading = payload
+            (app, exchange), self._begun = self._begun or (self._app, None), None
             try:
-                again = await self._app.handle(self, message, payload)
+                again = await app.handle(self, message, payload, exchange)
             finally:
                 self._reading = None
             if not payload.is_eof() or (self._messages and not again):
@@ -353,43 +393,3 @@ def _has_left(sock: socket.socket | None) -> bool:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT
     except OSError:
         return False
-
-
-class Connections:
-    """All connections of one listening socket; in the library's words, its `Server`."""
-
-    handler_cancellation = True  # a caller that leaves cancels its request
-    request_handler = None
-    request_factory = None
-
-    def __init__(self, app: App, loop: asyncio.AbstractEventLoop) -> None:
-        self.app = app
-        self._loop = loop
-        self.open: set[Connection] = set()
-
-    def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop)
-
-    def connection_made(self, connection: Connection, _transport: asyncio.Transport) -> None:
-        self.open.add(connection)
-
-    def connection_lost(self, connection: Connection, _exc: BaseException | None = None) -> None:
-        self.open.discard(connection)
-
-    def busy(self) -> int:
-        """Connections on which a request is being answered."""
-        return sum(1 for connection in self.open if connection.busy)
-
-    def leave(self) -> None:
-        """Says goodbye on every open WebSocket; nothing else would end one."""
-        for connection in list(self.open):
-            if connection.tunnel is not None:
-                connection.tunnel.leave()
-
-    def close(self, *, idle_only: bool) -> None:
-        """Closes idle connections cleanly; the busy ones too, visibly broken, unless `idle_only`."""
-        for connection in list(self.open):
-            if not connection.busy:
-                connection.force_close()
-            elif not idle_only:
-                connection.reset()

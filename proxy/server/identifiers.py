@@ -15,6 +15,7 @@ _PAIRS = [a + b for a in _DIGITS for b in _DIGITS]  # two digits are ten bits
 TOGETHER = 64
 # Each with the gap between it and the next id; the first id begins with what stands before them all.
 _ENDINGS = [b"", *(pair.encode() + b" " for pair in _PAIRS[TOGETHER - 1 :: -1])]
+_NOT_ZERO = 1 << 64 | 1  # neither of a trace's two ids may be
 
 
 def request_id(wall: float, bits: Bits) -> str:
@@ -25,7 +26,8 @@ def request_id(wall: float, bits: Bits) -> str:
 
 def traceparent(bits: Bits) -> str:
     """A sampled-flag-off trace context, version 00 (W3C Trace Context §3.2)."""
-    return f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00"
+    digits = f"{bits(192) | _NOT_ZERO:048x}"
+    return f"00-{digits[:32]}-{digits[32:]}-00"
 
 
 class Identifiers:

@@ -17,8 +17,9 @@ from proxy.config.following import follow
 from proxy.config.settings import Settings
 from proxy.observe.logs import MOST_BODY
 from proxy.server.app import ProxyApp
-from proxy.server.connection import Connections
+from proxy.server.connections import Connections
 from proxy.server.listening import BACKLOG, bound, leave, listen
+from proxy.upstream.templates import Expresses
 from proxy.wiring import Runtime, build
 
 _LOGGER = logging.getLogger("leeward")
@@ -201,7 +202,7 @@ async def _ended(app: ProxyApp, runtime: Runtime) -> None:
 
 def _app(settings: Settings, runtime: Runtime) -> ProxyApp:
     server = settings.server
-    return ProxyApp(
+    app = ProxyApp(
         pipeline=runtime.pipeline,
         observers=runtime.observers,
         clock=runtime.clock,
@@ -214,5 +215,9 @@ def _app(settings: Settings, runtime: Runtime) -> ProxyApp:
         keep=MOST_BODY if settings.log.bodies and settings.log.level == "debug" else 0,
         sample=settings.tracing.share(),
         # The debug log tells the headers of each request.
+        expresses=Expresses(runtime.upstream),
         fast_path=server.fast_path and settings.log.level != "debug",
     )
+    if app.shortcuts is not None:
+        runtime.metrics.watch_passing(app.shortcuts.under_way)
+    return app

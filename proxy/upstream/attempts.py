@@ -9,6 +9,7 @@ connection before the wait.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from proxy.core.resilience.retry import Again, Stop, decide
 from proxy.core.routing import Origin, Route
 from proxy.core.tracing import within
 from proxy.upstream.budgets import Budgets
+from proxy.upstream.express import Express
 from proxy.upstream.hedge import Hedges
 from proxy.upstream.judging import received
 from proxy.upstream.replay import Replay, Rooms, keeping, replayable
@@ -63,17 +65,9 @@ class _AgainError(Exception):
     """The policy says once more; the only exception that the library's loop may swallow."""
 
 
-class _Silent:
-    """What the library's loop would log stands in the exchange, without the secrets."""
-
-    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
-
-    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
-
-
-_SILENT = _Silent()
+# What the library's loop would log stands in the exchange, without the secrets.
+_SILENT = logging.getLogger("leeward.silent")
+_SILENT.disabled = True
 
 
 class _Answer:
@@ -111,14 +105,16 @@ class Attempts:
 
     async def send(self, request: Request, route: Route, exchange: Exchange) -> Response:
         """The final answer's head, its body still to be pulled. Raises APIError."""
-        self.budgets.requested(request, route)
+        begun = exchange.begun if isinstance(exchange.begun, Express) and not exchange.begun.taken else None
+        if begun is None:
+            self.budgets.requested(request, route)
         request, exchange.idempotency_key = _keyed(request, route.retry.idempotency_key)
         keyed = exchange.idempotency_key is not None
         async with keeping(request, route.retry, self.rooms, exchange) as (sent, body):
             deadline = exchange.deadline
             if deadline is None:
                 deadline = self.clock.now() + callers.total(route.timeouts.total, request.headers)
-            trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed)
+            trial = _Trial(self, sent, body, route, exchange, deadline=deadline, keyed=keyed, begun=begun)
             alone = route.retry.hedge is None or request.switches
             return await (trial.run() if alone else self._hedges.answer(trial, route))
 
@@ -155,6 +151,7 @@ class _Trial(RetryOptionsBase):
         *,
         deadline: float,
         keyed: bool,
+        begun: Express | None = None,
     ) -> None:
         super().__init__(
             attempts=max(1, route.retry.attempts),
@@ -173,7 +170,8 @@ class _Trial(RetryOptionsBase):
         self._deadline = deadline
         self._keyed = keyed
         self._decision: Again | Stop | None = None
-        self._permit: Permit | None = None
+        self._begun = begun
+        self._permit: Permit | None = None if begun is None else begun.permit
         self._others = 0  # attempts beside this one
         self._upcoming: tuple[Attempt, Request] | None = None
         self._carried: list[tuple[str, Headers]] = []  # what was refused, so that it is not sent again
@@ -247,19 +245,21 @@ class _Trial(RetryOptionsBase):
         route, clock = self._route, self._owner.clock
         origin = route.origins[0] if permit is None else permit.origin
         attempt, request = await self._credited(origin)
-        attempt.started = clock.now()
-        remaining = self._deadline - attempt.started
-        if remaining <= 0:
-            raise DeadlineExceededError("The time for the whole request is spent.")
+        begun, self._begun = self._begun, None
+        now = clock.now()
+        attempt.started = now if begun is None else begun.since
+        if now >= self._deadline:
+            raise DeadlineExceededError("The time for the whole request is spent.", sent=begun is not None)
         call = Call(
             request=request,
             body=self._body,
             origin=origin,
             timeouts=route.timeouts,
-            remaining=remaining,
+            remaining=self._deadline - now,
             grace=callers.grace(route.timeouts.total, request.headers, self._deadline - self._began),
             tls=route.name,
             resend=method in _IDEMPOTENT and method in route.retry.methods,
+            begun=begun,
         )
         self.exchange.attempts.append(attempt)
         response = await self._sent(call, number, attempt, permit)

@@ -114,6 +114,25 @@ class Connector(TCPConnector):
 
     def reuse(self, dial: Dial) -> Connection | None:
         """An idle connection that is fit for a request; None where there is none."""
+        wire = self.take(dial)
+        return None if wire is None else self.owned(dial, wire)
+
+    def owned(self, dial: Dial, wire: Wire) -> Connection:
+        """A wire that was taken, as the library's own callers hold one."""
+        return Connection(self, dial.connection_key, wire, self._loop)
+
+    def give(self, dial: Dial, wire: Wire) -> None:
+        """Back to the idle ones, where it is fit for that."""
+        key = dial.connection_key
+        if self._closed or self._cleanup_handle is None or wire.should_close:
+            self._release(key, wire)
+            return
+        # As the library does it where nobody waits for a connection: here nobody ever does.
+        self._acquired.discard(wire)
+        self._conns[key].append((wire, monotonic()))
+
+    def take(self, dial: Dial) -> Wire | None:
+        """As `reuse`: it has to be given back, or owned."""
         key = dial.connection_key
         idle = self._conns.get(key)
         if idle is None:
@@ -127,7 +146,7 @@ class Connector(TCPConnector):
                 if not idle:
                     del self._conns[key]
                 self._acquired.add(wire)
-                return Connection(self, key, wire, self._loop)
+                return wire
             wire.abort()
         del self._conns[key]
         return None

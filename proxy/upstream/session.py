@@ -34,6 +34,7 @@ from proxy.upstream import head
 from proxy.upstream.arriving import Arriving
 from proxy.upstream.authorities import Authorities
 from proxy.upstream.connector import Connector, Dial
+from proxy.upstream.express import Express
 from proxy.upstream.library import check_library
 from proxy.upstream.patience import Patience, Spent
 from proxy.upstream.replay import ONE_WRITE, Replay
@@ -63,6 +64,7 @@ class Call:
     tls: str = ""  # the route whose client certificate or CA is used
     resend: bool = False
     key: str = ""  # of a WebSocket handshake; the session makes it
+    begun: Express | None = None  # has gone out already; if it is the same, it is this one
 
 
 class CallerFault(Exception):
@@ -132,8 +134,20 @@ class Session:
             call = replace(call, request=replace(call.request, headers=keyed), key=key)
         start = head.written(call.request, call.body.length, path=origin.path, authority=origin.authority)
         total = asyncio.get_running_loop().time() + call.remaining
+        begun, dead = call.begun, False
+        if begun is not None:
+            anew = replace(call, begun=None)
+            if begun.sent == start:
+                try:
+                    return await _Talk(begun.connection, dial, call, total, reused=True).answer(b"")
+                except _DeadConnection:
+                    call.body.rewind()
+                    dead = True  # as below: the next try is the last, on a connection that is new
+            else:
+                begun.abandon()
+            call = anew
         # A connection that will not come back is not taken from those that do; and none proves dead.
-        connection = None if key else connector.reuse(dial)
+        connection = None if key or dead else connector.reuse(dial)
         if connection is not None:
             try:
                 return await _Talk(connection, dial, call, total, reused=True).answer(start)
@@ -141,6 +155,11 @@ class Session:
                 call.body.rewind()
         connection = await _opened(connector, dial, call, total)
         return await _Talk(connection, dial, call, total, reused=False).answer(start)
+
+    def pooled(self, origin: Origin, tls: str) -> tuple[Connector, Dial] | None:
+        """Where the connections are that calls to this origin leave; None before the first."""
+        dial = self._dials.get((origin, tls))
+        return None if dial is None or self._connector is None else (self._connector, dial)
 
     def _pool(self) -> Connector:
         if self._closed:
@@ -219,6 +238,8 @@ class _Talk:
             interim=None if request.interim is None else self._hear,
             switching=bool(self._call.key),
         )
+        if self._call.begun is not None:
+            return self._call.begun.resume()
         if isinstance(body, Whole) and body.length <= ONE_WRITE:
             wire.write(start + body.data if body.data else start)
             return Patience(wire, attempt=timeouts.attempt, total=self._total)

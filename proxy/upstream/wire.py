@@ -15,6 +15,7 @@ import asyncio
 import re
 import select
 from collections.abc import Callable
+from typing import Protocol, cast
 
 from aiohttp.client_exceptions import ClientPayloadError, SocketTimeoutError
 from aiohttp.client_proto import ResponseHandler
@@ -23,6 +24,17 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 Answered = tuple[RawResponseMessage, StreamReader]
+
+
+class First(Protocol):
+    """Who hears first what happens on a connection, byte for byte and in its order."""
+
+    def took(self, data: bytes) -> None: ...
+
+    def lost(self, exc: BaseException | None) -> None: ...
+
+    def expired(self) -> None: ...
+
 
 MOST_HEAD = 64 * 1024  # bytes of the final head and the interim ones before it together
 MOST_FIELDS = 256
@@ -72,6 +84,31 @@ class Wire(ResponseHandler):
         self._last = b""  # the end of what came before, where a mark may be split
         self._head_waiter: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
+        self._first: First | None = None
+
+    def ask(self, data: bytes, first: First) -> None:
+        """Writes a request whose answer `first` hears, until `expect` or `settle`."""
+        self.answer = None
+        self.heard = False
+        self._asked = True
+        self._first = first
+        self.write(data)
+
+    def settle(self, hint: bytes) -> None:
+        """What `first` heard was a whole answer; `hint` is its Keep-Alive."""
+        self._first = None
+        self._asked = False
+        self.note_keepalive(hint.decode("latin-1") if hint else None)
+
+    def adopt(self, left: int) -> StreamReader:
+        """What `first` heard was a head, and of its body all but `left` bytes; those are still to come."""
+        self._first = None
+        payload = StreamReader(self, _READ_BUFFER, loop=self._loop)
+        # Of an answer that is adopted nobody asks for the head again.
+        self.answer = cast("RawResponseMessage", None), payload
+        self._payload = payload
+        self._left = left
+        return payload
 
     def expect(
         self,
@@ -88,6 +125,7 @@ class Wire(ResponseHandler):
         self.answer = None
         self.heard = False
         self._asked = True
+        self._first = None
         self._left = _NO_HEAD_YET
         self._head_bytes = 0
         self._interim = 0
@@ -134,6 +172,8 @@ class Wire(ResponseHandler):
 
     def expire(self) -> None:
         """Whoever waits for the head gets a timeout."""
+        if self._first is not None:
+            self._first.expired()
         self.set_exception(SocketTimeoutError("no answer in time"))
 
     def note_keepalive(self, hint: str | None) -> None:
@@ -163,6 +203,10 @@ class Wire(ResponseHandler):
         if not data:  # reading goes on after a pause: the parser holds what it was given
             super().data_received(data)
             self._check_chunked_end()
+            return
+        if self._first is not None:
+            self.heard = True
+            self._first.took(data)
             return
         if not self._asked:
             self.force_close()
@@ -278,6 +322,9 @@ class Wire(ResponseHandler):
             self._break(self.answer[1], exc)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._first is not None:
+            self._first.lost(exc)  # who calls this again when it has handed on what came before
+            return
         if exc is not None and self._left == _TO_THE_END and self.answer is not None:
             # A reset is no end of a body that ends with the connection.
             self._break(self.answer[1], exc)

@@ -105,7 +105,7 @@ def test_what_is_remembered_of_callers_is_bounded(quotas: Quotas, monkeypatch) -
     for number in range(10):
         scope = quotas.scope(mine(str(number)), route())
         quotas.learn(scope, f"/{number}/x", SEARCH, limited=False)
-    assert len(quotas._learned) == len(quotas._buckets) == 3
+    assert len(quotas.learned) == len(quotas._buckets) == 3
 
 
 def test_an_answer_without_figures_says_nothing(quotas: Quotas) -> None:

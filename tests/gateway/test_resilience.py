@@ -308,7 +308,7 @@ def test_calls_that_are_refused_or_not_counted_leave_the_quota_to_others() -> No
         await asyncio.sleep(0.001)
         leaving.cancel()
         await asyncio.wait([leaving])
-        [learned] = [one for known in crowd.resilience._quotas._learned.values() for one in known.values()]
+        [learned] = [one for known in crowd.resilience._quotas.learned.values() for one in known.values()]
         assert (learned.remaining, learned.gone) == (10.0, 0)
 
     lived(life())

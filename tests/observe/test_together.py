@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy.core.exchange import Attempt, Exchange, Repeat
+from proxy.core.exchange import Attempt, Exchange, Pass, Repeat
 from proxy.observe.together import Together
 from tests.observe.exchanges import exchange, observed
 
@@ -23,6 +23,9 @@ class Seen:
     def repeated(self, hits: Sequence[Repeat]) -> None:
         self.calls.append("repeated")
 
+    def passed(self, passes: Sequence[Pass]) -> None:
+        self.calls.append("passed")
+
     def closed(self, exchange: Exchange) -> None:
         self.calls.append("closed")
 
@@ -37,6 +40,9 @@ class Broken:
     def repeated(self, hits: Sequence[Repeat]) -> None:
         raise ValueError("repeated")
 
+    def passed(self, passes: Sequence[Pass]) -> None:
+        raise ValueError("passed")
+
     def closed(self, exchange: Exchange) -> None:
         raise ValueError("closed")
 
@@ -47,6 +53,7 @@ def test_one_that_fails_neither_fails_the_request_nor_the_others(caplog: pytest.
         together = Together([first, Broken(), last])
         observed(together, exchange(outcomes=("2xx",)))
         together.repeated([(exchange(), b"id", 0.0, 0.0)])
-    assert first.calls == last.calls == ["opened", "attempted", "closed", "repeated"]
+        together.passed([(exchange(), b"id", 0.0, 0.0, 0.0, 0)])
+    assert first.calls == last.calls == ["opened", "attempted", "closed", "repeated", "passed"]
     assert [record.exc_text or str(record.exc_info) for record in caplog.records] != []
-    assert len(caplog.records) == 4
+    assert len(caplog.records) == 5

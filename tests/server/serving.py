@@ -11,7 +11,7 @@ from typing import Any
 from proxy.core.exchange import Exchange
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.server.app import ProxyApp
-from proxy.server.connection import Connections
+from proxy.server.connections import Connections
 
 Answering = Callable[[Request, Exchange], Awaitable[Response]]
 
@@ -61,6 +61,8 @@ class Record:
     def attempted(self, exchange: Exchange, attempt: Any) -> None: ...
 
     def repeated(self, hits: Any) -> None: ...
+
+    def passed(self, passes: Any) -> None: ...
 
     def closed(self, exchange: Exchange) -> None:
         self.done.append(exchange)

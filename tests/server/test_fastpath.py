@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.caching.purge import Purge
-from proxy.core.exchange import Exchange, Repeat
+from proxy.core.exchange import Exchange, Pass, Repeat
 from proxy.core.message import Headers, Request, Response, Whole
 from proxy.core.routing import Route, Table
 from proxy.gateway.caching import Caching
@@ -25,7 +25,7 @@ from proxy.gateway.pipeline import Pipeline
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.repeats import Repeats
 from proxy.server.app import ProxyApp
-from proxy.server.connection import Connections
+from proxy.server.connections import Connections
 from proxy.stores.memory import MemoryStore
 from proxy.stores.receipts import MemoryReceipts
 from tests.core.caching.samples import SECRET, route
@@ -74,6 +74,10 @@ class Kept:
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
         for exchange, *_ in hits:
+            self._keep(exchange)
+
+    def passed(self, passes: Sequence[Pass]) -> None:
+        for exchange, *_ in passes:
             self._keep(exchange)
 
     def _keep(self, exchange: Exchange) -> None:

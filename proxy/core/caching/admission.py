@@ -18,6 +18,18 @@ from proxy.core.message import Headers, Request, Response
 from proxy.core.reason import Reason
 from proxy.core.value import dataclass
 
+# Lower-case names of an answer's fields that say whether it may be stored, and for how long.
+READ = frozenset(
+    {
+        *("cache-control", "pragma", "expires", "age", "vary", "etag", "last-modified"),
+        *("set-cookie", "set-cookie2", "content-range", *directive.TARGETS),
+    }
+)
+# Reasons that rest on nothing but the status, the request and the values of such fields: neither on a clock
+# nor on what another field says.
+LASTING = frozenset(
+    {Reason.NO_STORE, Reason.SET_COOKIE, Reason.PRIVATE, Reason.AUTHORIZED, Reason.REQUEST_NO_STORE}
+)
 _PARTIAL = 206
 _NOT_MODIFIED = 304
 _FIRST_FINAL = 200

@@ -105,6 +105,7 @@ _TARGETS = {
     Scope.SHARED: ("leeward-cache-control", "cdn-cache-control"),
     Scope.CREDENTIAL: ("leeward-cache-control",),
 }
+TARGETS = frozenset(name for names in _TARGETS.values() for name in names)
 
 
 def of_response(headers: Headers, scope: Scope) -> Directives:

@@ -48,7 +48,7 @@ def readings(headers: Headers, wall: float, meters: tuple[Meter, ...] = ()) -> t
     `meters` are the fields that the API uses; without them all that are usual are tried.
     """
     names = headers.names()
-    if not meters and _TELLING.isdisjoint(names):
+    if not meters and TELLING.isdisjoint(names):
         return ()
     if (headers.get("age") or "0").strip() != "0" or (headers.get("x-cache") or "").lower().startswith("hit"):
         return ()
@@ -114,7 +114,7 @@ _FAMILIES: tuple[tuple[str, str, str, str], ...] = (
 
 
 # Without one of these an answer says nothing about quotas.
-_TELLING = frozenset({"ratelimit", "x-shopify-shop-api-call-limit", *(family[2] for family in _FAMILIES)})
+TELLING = frozenset({"ratelimit", "x-shopify-shop-api-call-limit", *(family[2] for family in _FAMILIES)})
 _RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-ratelimit-reset-after", "x-rate-limit-reset")
 
 

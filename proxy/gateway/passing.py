@@ -1,0 +1,143 @@
+"""How is a request passed on again without walking the path again?
+
+The law: nothing here decides. That its answers are not kept is what the cache has found out, and knows
+for as long as `Verdicts` does; whether this one may be kept is `admission`'s word each time. What rests on
+that is compared before each use: the verdict, and the credential that the key was made with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.caching import lasting, status
+from proxy.core.caching.admission import LASTING, Moment, Skip, admit
+from proxy.core.caching.key import Key
+from proxy.core.caching.reuse import Miss, reuse
+from proxy.core.exchange import Verdict
+from proxy.core.failure import CredentialError
+from proxy.core.message import Request, Response, Whole
+from proxy.core.ports import Beginning, Clock, Injector, Settled, Told
+from proxy.core.reason import Reason
+from proxy.core.routing import Route
+
+if TYPE_CHECKING:
+    from proxy.gateway.fetching import Call
+    from proxy.gateway.flight import Flight
+    from proxy.gateway.verdicts import Verdicts
+
+
+_MOST_KNOWN = 64  # sorts of answers to one request
+
+
+class Same:
+    """Whether a credential is still the one that it was."""
+
+    __slots__ = ("_identity", "_injector", "_settled")
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+        self._identity = injector.identity()
+        self._settled = isinstance(injector, Settled) and injector.settled
+
+    def holds(self) -> bool:
+        if self._settled:
+            return True
+        try:
+            return self._injector.identity() == self._identity
+        except CredentialError:
+            return False
+
+
+class PastTheCache:
+    """A core.ports.Passing: the cache has nothing to do with the request."""
+
+    __slots__ = ("_credential", "_told", "reason", "request", "route")
+
+    def __init__(self, request: Request, route: Route, reason: Reason) -> None:
+        self.request = request
+        self.route = route
+        self.reason = reason
+        self._credential = Same(route.injector)
+        self._told: dict[int, Told] = {}
+
+    def holds(self, now: float) -> bool:  # noqa: ARG002 - the port's
+        return self._credential.holds()
+
+    def told(self, answer: Beginning, sent: float) -> Told | None:  # noqa: ARG002 - the port's
+        told = self._told.get(answer.status)
+        if told is None:
+            line = status.forwarded(self.reason, status=answer.status).encode()
+            told = self._told[answer.status] = Told(Verdict.BYPASS, self.reason, line)
+        return told
+
+
+class NeverKept:
+    """A core.ports.Passing: a miss whose answers were just found to be unfit for the store."""
+
+    __slots__ = (
+        *("_clock", "_credential", "_key", "_known", "_reason", "_secret", "_verdicts"),
+        *("request", "route"),
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        route: Route,
+        key: Key,
+        reason: Reason,
+        *,
+        verdicts: Verdicts,
+        clock: Clock,
+        secret: bytes,
+    ) -> None:
+        self.request = request
+        self.route = route
+        self._key = key
+        self._reason = reason
+        self._verdicts = verdicts
+        self._clock = clock
+        self._secret = secret
+        self._credential = Same(route.injector)
+        self._known: dict[tuple[int, tuple[bytes, ...]], Told] = {}
+
+    def holds(self, now: float) -> bool:
+        return self._verdicts.recall(self._key.primary, now) is not None and self._credential.holds()
+
+    def told(self, answer: Beginning, sent: float) -> Told | None:
+        now = self._clock.now()
+        told = self._known.get((answer.status, answer.deciding)) or self._decided(answer, sent, now)
+        if told is not None:
+            self._verdicts.remember(self._key.primary, told.reason, now)
+        return told
+
+    def _decided(self, answer: Beginning, sent: float, now: float) -> Told | None:
+        response = Response(status=answer.status, headers=answer.headers(), body=Whole())
+        moment = Moment(sent=sent, received=now, wall=self._clock.wall())
+        admitted = admit(self.request, response, moment, policy=self.route.cache, secret=self._secret)
+        if not isinstance(admitted, Skip):
+            return None
+        reason = admitted.reason
+        line = status.forwarded(self._reason, status=answer.status, detail=reason)
+        told = Told(Verdict.MISS, reason, line.encode())
+        if reason in LASTING or not answer.deciding:
+            # The same words mean the same tomorrow.
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[answer.status, answer.deciding] = told
+        return told
+
+
+def never_kept(
+    call: Call, flight: Flight, verdicts: Verdicts, clock: Clock, *, secret: bytes
+) -> NeverKept | None:
+    """What goes on as this did, of which nothing was kept; None where that has to be decided each time."""
+    request, route, key = call.request, call.route, call.key
+    if request.method != "GET" or not lasting.PASSING.isdisjoint(route.cache.key.headers):
+        return None
+    # Only what is known by the key alone is known before anything is looked up.
+    if flight.id != key.primary or verdicts.recall(key.primary, clock.now()) is None:
+        return None
+    decision = reuse(request, (), clock.now(), secret=secret)
+    if not isinstance(decision, Miss):
+        return None
+    return NeverKept(request, route, key, decision.reason, verdicts=verdicts, clock=clock, secret=secret)

@@ -1,0 +1,157 @@
+"""Is this beginning of an answer a plain success, which needs no parser to be understood?
+
+The law: plain is what can be read in one way only: HTTP/1.1, a success with a body, each line a name and a
+value as we would write them, one length and no other framing, a connection that stays, and no word that is
+ours to say. All else is none, and goes to the parser.
+"""
+
+from __future__ import annotations
+
+import re
+
+from proxy.core.caching.admission import READ
+from proxy.core.forwarding import HOP_BY_HOP
+from proxy.core.message import Field, Headers
+from proxy.core.resilience.quota import TELLING
+
+_MOST_HEAD = 8 * 1024  # bytes; larger ones are rare
+_MOST_FIELDS = 64
+_HEAD = re.compile(
+    rb"(HTTP/1\.1 (2[0-9][0-9]) [!-~]++(?: [!-~]++)*+)\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~\x80-\xff]++(?: ++[!-~\x80-\xff]++)*+\r\n)++)\r\n"
+)
+_DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}")
+# Those without a body; and of a 206 only the cache knows what it is worth.
+_OTHERS = frozenset({b"204", b"205", b"206"})
+_EVENTS = b"text/event-stream"
+_KEPT = frozenset({b"keep-alive", b"Keep-Alive"})
+
+
+# What a field is to us, by its name as it is spelled.
+_PASSES, _DECIDES, _LENGTH, _DATE, _TYPE, _CONNECTION, _KEEP_ALIVE, _ID, _QUOTA, _REFUSED = range(10)
+_KINDS = {
+    "content-length": _LENGTH,
+    "date": _DATE,
+    "content-type": _TYPE,
+    "connection": _CONNECTION,
+    "keep-alive": _KEEP_ALIVE,
+    "x-request-id": _ID,
+}
+_BY_NAME: dict[bytes, int] = {}
+_MOST_NAMES = 1024  # names come from strangers: the table of spellings must not grow with them
+
+
+def _kind(name: bytes) -> int:
+    lowered = name.decode("latin-1").lower()
+    kind = _KINDS.get(lowered, _PASSES)
+    if lowered in READ:
+        kind = _DECIDES
+    elif lowered in TELLING:
+        kind = _QUOTA
+    elif kind == _PASSES and (lowered in HOP_BY_HOP or lowered.startswith("leeward-")):
+        kind = _REFUSED
+    if len(_BY_NAME) < _MOST_NAMES:
+        _BY_NAME[name] = kind
+    return kind
+
+
+class Plain:
+    """A head, line by line, and the first bytes of its body, of which `left` are still to come.
+
+    `lines` are those that pass as they are, `deciding` those of them that the cache reads. `theirs` is the
+    line with the upstream's id, `keep_alive` the field of that name.
+    """
+
+    __slots__ = (
+        *("begun", "dated", "deciding", "keep_alive", "left", "length", "lines", "start", "status"),
+        *("telling", "theirs"),
+    )
+
+    def __init__(self, start: bytes, status: int, begun: bytes, lines: list[bytes], length: int) -> None:
+        self.start = start
+        self.status = status
+        self.begun = begun
+        self.lines = lines
+        self.length = length
+        self.left = length - len(begun)
+        self.deciding: tuple[bytes, ...] = ()
+        self.theirs = b""
+        self.keep_alive = b""
+        self.dated = False
+        self.telling = False
+
+    def headers(self) -> Headers:
+        """The end-to-end fields."""
+        fields: list[Field] = []
+        for line in self.lines:
+            name, _, value = line.partition(b": ")
+            fields.append((name, value))
+        if self.theirs:
+            name, _, value = self.theirs.partition(b": ")
+            fields.append((name, value))
+        fields.append((b"Content-Length", b"%d" % self.length))
+        return Headers(fields)
+
+    @property
+    def reason(self) -> str:
+        return self.start[13:].decode("ascii")
+
+
+def plain(data: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
+    """What the first bytes on a connection say; None where they are to be parsed."""
+    found = _HEAD.match(data)
+    if found is None or found.end() > _MOST_HEAD or found[2] in _OTHERS:
+        return None
+    start, status, block = found.groups()
+    every = block.split(b"\r\n")
+    every.pop()
+    if len(every) > _MOST_FIELDS:
+        return None
+    lines: list[bytes] = []
+    deciding: tuple[bytes, ...] = ()
+    theirs = keep_alive = b""
+    dated = telling = False
+    length = -1
+    for line in every:
+        name = line[: line.index(b":")]
+        kind = _BY_NAME.get(name)
+        if kind is None:
+            kind = _kind(name)
+        if not kind:
+            lines.append(line)
+        elif kind == _LENGTH:
+            value = line[len(name) + 2 :]
+            if length >= 0 or _DIGITS.fullmatch(value) is None:
+                return None
+            length = int(value)
+        elif kind == _DATE:
+            dated = True
+            lines.append(line)
+        elif kind == _TYPE:
+            if line[len(name) + 2 :].lower().startswith(_EVENTS):
+                return None
+            lines.append(line)
+        elif kind == _CONNECTION:
+            if line[len(name) + 2 :] not in _KEPT:
+                return None
+        elif kind == _DECIDES:
+            deciding += (line,)
+            lines.append(line)
+        elif kind == _QUOTA:
+            telling = True
+            lines.append(line)
+        elif kind == _KEEP_ALIVE:
+            keep_alive = line[len(name) + 2 :]
+        elif kind == _ID and not theirs:
+            theirs = line
+        else:
+            return None
+    answer = Plain(start, int(status), data[found.end() :], lines, length)
+    if length < 0 or answer.left < 0:
+        return None
+    answer.deciding = deciding
+    answer.theirs = theirs
+    answer.keep_alive = keep_alive
+    answer.dated = dated
+    answer.telling = telling
+    return answer
