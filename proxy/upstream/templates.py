@@ -83,8 +83,8 @@ class Expresses:
         try:
             express = Express(template, wire, permit, name, traceparent, since, rider)
         except ConnectionError:
-            wire.abort()
-            connector.give(template.dial, wire)
+            wire.settle(b"")  # of its end nobody is to be told: nothing has begun
+            connector.owned(template.dial, wire).close()
             if permit is not None:
                 permit.failed(None)
             return None

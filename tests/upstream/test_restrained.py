@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -51,6 +52,14 @@ class Doorkeeper:
     def spare(self, request: Request, route: Route, exchange: Exchange) -> Doorkeeper | None:
         self.seen.append("spare")
         return None if self.refuses is not None else self
+
+    def at_once(self, request: Request, route: Route) -> Doorkeeper | None:
+        self.seen.append("at once")
+        return None if self.refuses is not None else self
+
+    def well(self, status: int, headers: Callable[[], Headers] | None) -> None:
+        left = None if headers is None else headers().get("x-ratelimit-remaining")
+        self.seen.append(f"well {status} {left}")
 
     def answered(self, response: Response) -> Response:
         self.seen.append(str(response.status))
