@@ -6,15 +6,21 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.core.exchange import Exchange
 from proxy.core.failure import CircuitOpenError, ConnectError
 from proxy.core.message import Response
-from proxy.core.resilience.breaker import BreakerPolicy
+from proxy.core.resilience.breaker import BreakerPolicy, Closed
 from proxy.core.resilience.endpoints import Balance, CheckPolicy
 from proxy.core.resilience.retry import RetryPolicy
 from proxy.core.routing import Origin, Route
+from proxy.gateway.endpoints import Endpoints
 from proxy.upstream.session import Call
 from tests.gateway.crowd import Crowd, Upstream, answer, route
 from tests.gateway.hours import lived
+from tests.gateway.stage import Hands
 
 A, B, C = (Origin(scheme="http", host=f"{name}.example", port=80) for name in "abc")
 ONCE = RetryPolicy(attempts=1, budget=None)
@@ -180,3 +186,57 @@ def test_without_a_breaker_a_retry_goes_elsewhere_all_the_same() -> None:
         assert upstream.went == list("abab")
 
     lived(life())
+
+
+# Without a task
+
+
+_TOLD = st.lists(
+    st.tuples(st.sampled_from(["well", "fault", "left", "enter", "only"]), st.integers(0, 6)), max_size=40
+)
+
+
+@settings(deadline=None)
+@given(told=_TOLD)
+def test_a_success_is_the_same_news_however_it_is_told(told: list[tuple[str, int]]) -> None:
+    """Two of them hear the same, one of them of successes by `well`: their circuits stay equal."""
+    on = replace(route(breaker=BreakerPolicy(min_requests=3, window=10.0, open_for=5.0)))
+    origin, clock = on.origins[0], Hands()
+    short, long = Endpoints(clock), Endpoints(clock)
+    record = Exchange(id="1", method="GET", target="/", started=0.0, at=0.0)
+    era, eras = 0, [0]
+    for word, seconds in told:
+        clock.time += seconds
+        era = eras[seconds % len(eras)]  # also old ones
+        match word:
+            case "well":
+                short.well(on, origin, era, clock.now())
+                long.told(on, origin, era, 200)
+            case "fault":
+                for one in (short, long):
+                    one.told(on, origin, era, 500)
+            case "left":
+                for one in (short, long):
+                    one.told(on, origin, era, None)
+            case "enter" if short.rest(on) is None:
+                entered = {one.enter(on, record) for one in (short, long)}
+                [(_, now_era)] = entered
+                eras.append(now_era)
+            case _:
+                before = dict(short._circuits)
+                only = short.enter_only(on)
+                assert short._circuits == before, "it changes nothing"
+                closed = short.circuits()["api"] == 0
+                assert (only is not None) is closed
+                if only is not None:
+                    assert only == long.enter(on, record)[1]
+                    long._circuits = dict(short._circuits)
+        assert short._circuits.get(("api", origin), Closed()) == long._circuits.get(("api", origin), Closed())
+
+
+def test_without_a_breaker_anybody_may_go() -> None:
+    endpoints = Endpoints(Hands())
+    on = route(breaker=None)
+    assert endpoints.enter_only(on) == 0
+    endpoints.well(on, on.origins[0], 0, 1.0)
+    assert endpoints.circuits() == {"api": 0}

@@ -135,3 +135,39 @@ def test_an_adaptive_limit_follows_the_answers() -> None:
         assert fixed.most == 5
 
     lived(life())
+
+
+def test_a_place_at_once_is_one_that_nobody_waits_for() -> None:
+    async def life() -> None:
+        places = Places(QueuePolicy(most=2), LoopClock())
+        assert places.take_at_once()
+        assert await places.take(INTER, LATE) is False
+        assert not places.take_at_once()
+        assert places.line == Line(under_way=2)
+        waiting = asyncio.create_task(places.take(BATCH, LATE))
+        await asyncio.sleep(1)
+        places.free()
+        assert not places.take_at_once(), "the next in the line has it"
+        assert await waiting
+        places.free()
+        assert places.take_at_once()
+        places.free()
+        places.free()
+        places.free()
+        assert places.line == Line()
+
+    lived(life())
+
+
+def test_where_fewer_places_are_left_than_taken_nobody_goes_at_once() -> None:
+    async def life() -> None:
+        places = Places(QueuePolicy(most=3), LoopClock())
+        assert [places.take_at_once() for _ in range(4)] == [True, True, True, False]
+        places.policy = QueuePolicy(most=1)
+        places.free()
+        assert not places.take_at_once()
+        places.free()
+        places.free()
+        assert places.take_at_once()
+
+    lived(life())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -27,6 +27,7 @@ from proxy.core.resilience.breaker import (
     news,
     permit,
     report,
+    well,
 )
 from proxy.core.resilience.passage import Go, Refuse
 
@@ -211,3 +212,25 @@ class Model(RuleBasedStateMachine):
 
 TestModel = Model.TestCase
 TestModel.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+
+
+_AT = st.floats(0, 60)
+
+
+@given(
+    circuit=st.one_of(
+        st.builds(
+            Closed,
+            era=st.integers(0, 3),
+            slot=st.integers(0, 60),
+            counts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=10).map(tuple),
+        ),
+        st.builds(Open, era=st.integers(0, 3), until=_AT),
+        st.builds(HalfOpen, era=st.integers(0, 3), probing=st.none() | _AT),
+    ),
+    era=st.integers(0, 3),
+    now=_AT,
+)
+def test_a_success_told_in_short_is_a_proof_of_life(circuit: Circuit, era: int, now: float) -> None:
+    told = report(POLICY, circuit, GOOD, now, era=era)
+    assert well(POLICY, circuit, now, era=era) == told
