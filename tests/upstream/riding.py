@@ -116,7 +116,7 @@ class Riding:
         assert self.way.counts == (0, idle)
         return template
 
-    def send(self, template: Template, rider: Rider, name: str = "two") -> Express:
+    def send(self, template: Template, rider: Rider, name: bytes = b"two") -> Express:
         since = self.way.attempts.clock.now()
         express = self.expresses.send(template, name, OTHER_TRACE, since, rider)
         assert express is not None

@@ -265,7 +265,7 @@ async def test_what_cannot_be_written_is_not_begun(way: Way, monkeypatch: pytest
         raise ConnectionResetError
 
     monkeypatch.setattr(Wire, "write", broken)
-    assert riding.expresses.send(template, "two", OTHER_TRACE, 0.0, Rider()) is None
+    assert riding.expresses.send(template, b"two", OTHER_TRACE, 0.0, Rider()) is None
     assert (door.seen, way.counts) == (["at once", "left"], (0, 0))
     assert not template.row._waiting
 
