@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
@@ -19,9 +19,8 @@ from typing import Any, Literal, TextIO
 
 from proxy.core.exchange import Attempt, Exchange, Pass, Repeat
 from proxy.core.message import Headers
-from proxy.observe.plain import structlog
 from proxy.observe.redaction import KEPT_BODY, Excerpt, Redaction
-from proxy.observe.repeats import Lines
+from proxy.observe.repeats import Lines, stamp
 from proxy.observe.sampling import Sampling
 
 Layout = Literal["auto", "console", "json"]
@@ -39,7 +38,7 @@ def configure(
     stream: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Makes structlog and the standard library's loggers write through one sink.
+    """Makes us and the standard library's loggers write through one sink.
 
     `layout` is the setting `log.format`; `mask` replaces registered secrets in a text; `sensitive` are
     names of headers and members whose values are hidden; `stream` is stderr unless given. May be called
@@ -50,12 +49,6 @@ def configure(
     console = layout == "console" or (layout == "auto" and colours)
     sink = Sink(target, mask, console=console, colours=colours, sensitive=sensitive)
     number = _LEVELS[level]
-    structlog.configure(
-        processors=[sink.rendered],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: sink,
-        cache_logger_on_first_use=False,
-    )
     root = logging.getLogger()
     for earlier in [h for h in root.handlers if isinstance(h, Bridge)]:
         root.removeHandler(earlier)
@@ -65,7 +58,7 @@ def configure(
 
 
 class Sink:
-    """Where every event ends: made safe, rendered, written. It is the logger that structlog wraps."""
+    """Where every event ends: made safe, rendered, written."""
 
     def __init__(
         self,
@@ -85,32 +78,19 @@ class Sink:
             safe=partial(self._redaction.text, most=sys.maxsize),
             now=time.monotonic,
         )
-        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-        self._render: Callable[[Any, str, MutableMapping[str, Any]], Any]
-        if console:
-            self._render = structlog.dev.ConsoleRenderer(
-                colors=colours,
-                pad_event_to=0,
-                sort_keys=False,
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        else:
-            # After redaction there is nothing but plain values, so one encoder serves all.
-            encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-            self._render = structlog.processors.JSONRenderer(serializer=lambda event, **_: encode(event))
+        # After redaction there is nothing but plain values, so one encoder serves all.
+        encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+        self._render: Callable[[Any], str] = _for_people(colours=colours) if console else encode
 
-    def rendered(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
-        """A structlog processor: the line, without its end."""
+    def rendered(self, level: str, event: MutableMapping[str, Any]) -> str:
+        """The line, without its end."""
         try:
             told = event.pop("exc_info", None)
             if told:
                 event["exception"] = trace(told)
             first = {"timestamp": "", "level": level, "event": ""}
-            event = {**first, **self._redaction(None, level, event)}
-            event = self._stamp(None, level, event)
-            if self._console:
-                event = _spoken(event)
-            return str(self._render(None, level, event))
+            event = {**first, **self._redaction(None, level, event), "timestamp": stamp(time.time())}
+            return self._render(_spoken(event) if self._console else event)
         except Exception as problem:  # noqa: BLE001 - whatever is wrong with an event, a request goes on
             return f'{{"level":"error","event":"a log line was lost","error":"{type(problem).__name__}"}}'
 
@@ -121,12 +101,12 @@ class Sink:
         lines = []
         for exchange, request_id, _, seconds in hits:
             again = replace(exchange, id=request_id.decode(), seconds=seconds, first_byte=seconds)
-            lines.append(self.rendered(None, "info", {"event": "request", **line(again)}))
+            lines.append(self.rendered("info", {"event": "request", **line(again)}))
         return "\n".join(lines)
 
     def _stamped(self, event: Mapping[str, Any], at: str) -> str:
         safe = self._redaction(None, "info", {"timestamp": "", "level": "info", **event})
-        return str(self._render(None, "info", {**safe, "timestamp": at}))
+        return self._render({**safe, "timestamp": at})
 
     def write(self, line: str) -> None:
         try:
@@ -135,8 +115,6 @@ class Sink:
         except (OSError, ValueError):
             # The reader went away or the stream is closed; there is nobody left to tell.
             return
-
-    msg = debug = info = warning = error = critical = exception = write
 
 
 class Bridge(logging.Handler):
@@ -160,7 +138,7 @@ class Bridge(logging.Handler):
                 event["left_out"] = left_out
         if record.exc_info:
             event["exc_info"] = record.exc_info
-        self.sink.write(self.sink.rendered(None, record.levelname.lower(), event))
+        self.sink.write(self.sink.rendered(record.levelname.lower(), event))
 
 
 class Said:
@@ -178,7 +156,7 @@ class Said:
             return
         if left_out:
             fields["left_out"] = left_out
-        structlog.get_logger().warning(event, **fields)
+        say("warning", event, **fields)
 
 
 class AccessLog:
@@ -197,19 +175,37 @@ class AccessLog:
         root = logging.getLogger()
         if root.level > logging.INFO:
             return
-        # Straight to the sink: this is the one line that is written for every request.
         event = {"event": "request", **line(exchange, headers=root.level <= logging.DEBUG)}
-        for handler in root.handlers:
-            if isinstance(handler, Bridge):
-                handler.sink.write(handler.sink.rendered(None, "info", event))
+        for sink in _sinks():
+            sink.write(sink.rendered("info", event))
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
         root = logging.getLogger()
         if root.level > logging.INFO:
             return
-        for handler in root.handlers:
-            if isinstance(handler, Bridge):
-                handler.sink.write(handler.sink.repeated(hits))
+        for sink in _sinks():
+            sink.write(sink.repeated(hits))
+
+
+def say(level: str, event: str, **fields: Any) -> None:
+    """One line of our own, straight to the sink. `exc_info` is as logging takes it."""
+    if logging.getLogger().level <= _LEVELS[level]:
+        for sink in _sinks():
+            sink.write(sink.rendered(level, {"event": event, **fields}))
+
+
+def _sinks() -> Iterator[Sink]:
+    return (handler.sink for handler in logging.getLogger().handlers if isinstance(handler, Bridge))
+
+
+def _for_people(*, colours: bool) -> Callable[[Any], str]:
+    """An event as a line for a terminal."""
+    from proxy.observe.plain import structlog  # noqa: PLC0415 - a start without a terminal needs none of it
+
+    render = structlog.dev.ConsoleRenderer(
+        colors=colours, pad_event_to=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    return lambda event: str(render(None, "", event))
 
     def passed(self, passes: Sequence[Pass]) -> None:
         for pattern, name, at, seconds, first, size in passes:
@@ -260,7 +256,7 @@ def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
 
 
 def trace(told: Any) -> str:
-    """A traceback as text, from what structlog and logging call exc_info."""
+    """A traceback as text, from what logging calls exc_info."""
     if told is True:
         told = sys.exc_info()
     if isinstance(told, BaseException):

@@ -5,12 +5,12 @@ import base64
 import io
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from proxy.core.exchange import Held, Verdict
 from proxy.core.failure import RateLimitError
@@ -38,7 +38,6 @@ def stream() -> Iterator[io.StringIO]:
         root.removeHandler(bridge)
     root.setLevel(level)
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -223,7 +222,7 @@ def test_logging_never_raises(stream: io.StringIO, told: Told) -> None:
     logs.configure(stream=Unreadable(), layout="json")
     observed(logs.AccessLog(), exchange())
     logs.configure(stream=stream, layout="json")
-    structlog.get_logger().info("odd", thing=Hostile())
+    logs.say("info", "odd", thing=Hostile())
     record = logging.LogRecord("lib", logging.WARNING, "lib.py", 1, "%d", ("no number",), None)
     next(h for h in logging.getLogger().handlers if isinstance(h, logs.Bridge)).handle(record)
     assert [line["event"] for line in told()] == ["a log line was lost", "%d"]
@@ -233,7 +232,7 @@ def test_logging_never_raises(stream: io.StringIO, told: Told) -> None:
         raise ValueError(text)
 
     logs.configure(stream=stream, layout="json", mask=failing)
-    structlog.get_logger().info(CANARY)
+    logs.say("info", CANARY)
     # Rather no line than an unmasked one.
     assert CANARY not in stream.getvalue()
 
@@ -276,9 +275,9 @@ def test_tracebacks_are_redacted_and_tell_no_locals(stream: io.StringIO, layout:
     try:
         fails(unseen)
     except ValueError as error:
-        structlog.get_logger().error("ours", exc_info=True)
-        structlog.get_logger().error("given", exc_info=error)
-        structlog.get_logger().exception("short")
+        logs.say("error", "ours", exc_info=True)
+        logs.say("error", "given", exc_info=error)
+        logs.say("error", "short", exc_info=sys.exc_info())
         logging.getLogger("lib").exception("theirs")
     text = stream.getvalue()
     assert text.count("ValueError: ***") == 4
@@ -291,7 +290,7 @@ def test_tracebacks_are_redacted_and_tell_no_locals(stream: io.StringIO, layout:
 
 def test_no_exception_is_no_traceback(stream: io.StringIO, told: Told) -> None:
     logs.configure(stream=stream, layout="json")
-    structlog.get_logger().error("without", exc_info=True)
+    logs.say("error", "without", exc_info=True)
     assert told()[0]["event"] == "without"
 
 
@@ -374,7 +373,7 @@ def test_a_planted_secret_appears_in_no_line(stream: io.StringIO) -> None:
         )
         made.body_in = made.body_out = f"text with {CANARY}".encode()
         observed(logs.AccessLog(), made)
-        structlog.get_logger().warning(CANARY, **{CANARY: {CANARY: [CANARY]}}, error=ValueError(CANARY))
+        logs.say("warning", CANARY, **{CANARY: {CANARY: [CANARY]}}, error=ValueError(CANARY))
         logging.getLogger(CANARY).warning(CANARY)
     assert stream.getvalue().count("\n") == 6
     for planted in (CANARY, pair, "unknown1"):

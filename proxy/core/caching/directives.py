@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from proxy.core.caching import structured, syntax
+from proxy.core.caching import syntax
 from proxy.core.caching.policy import Scope
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
@@ -112,7 +112,12 @@ def of_response(headers: Headers, scope: Scope) -> Directives:
     """What the origin says to a cache of this scope."""
     for target in _TARGETS[scope]:
         line = headers.joined(target)
-        given = None if line is None else structured.directives(line)
+        if line is None:
+            continue
+        # Few origins address us, and each start would wait for the grammar.
+        from proxy.core.caching import structured  # noqa: PLC0415
+
+        given = structured.directives(line)
         if given:
             return Directives(given, targeted=True)
     text = headers.joined("cache-control")

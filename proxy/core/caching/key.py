@@ -16,7 +16,6 @@ from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2b
 
-from proxy.core.caching import content as contents
 from proxy.core.caching import ranges
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.message import Request
@@ -95,6 +94,8 @@ def identify(request: Request, route: Route, *, secret: bytes, content: bytes | 
             return Bypass(reason=unkeyed)
     sent = b""
     if content is not None and not safe:
+        from proxy.core.caching import content as contents  # noqa: PLC0415 - what reads GraphQL takes long to load
+
         read = contents.keyed(request, content, policy.key.ignore_body_fields)
         if read is None:
             return Bypass(reason=Reason.MUTATION)
