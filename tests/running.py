@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _CHOICE = random.Random()
 _FILES = 4096  # enough for a thousand callers, each a file here and two in the program
 _TAKEN: set[int] = set()
+# Everything has to hold as well where each hit is decided about: TEST_FAST_PATH=off pytest
+_SWITCHES = {"LEEWARD_SERVER__FAST_PATH": "false"} if os.environ.get("TEST_FAST_PATH") == "off" else {}
 # Two runs at once must not choose the same port before either has bound it.
 _SHARE = {"even": {0}, "odd": {1}}.get(os.environ.get("TEST_PORTS", ""), {0, 1})
 
@@ -63,14 +65,13 @@ class Leeward:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._out, self._err = folder / "stdout", folder / "stderr"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("LEEWARD_")}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "proxy", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**kept, "PYTHONPATH": str(ROOT), **(env or {})},
+                env={**_environment(), **_SWITCHES, **(env or {})},
                 cwd=folder,
             )
         self.pid = self.process.pid
@@ -232,7 +233,6 @@ def command(
     stdin: IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs one command of the program to its end."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("LEEWARD_")}
     return subprocess.run(
         [sys.executable, "-m", "proxy", *arguments],
         stdin=stdin or subprocess.DEVNULL,
@@ -241,8 +241,14 @@ def command(
         timeout=PATIENCE,
         check=False,
         cwd=cwd,
-        env={**kept, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**_environment(), **(env or {})},
     )
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but for what would configure the program."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LEEWARD_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def _address(text: str) -> Address:

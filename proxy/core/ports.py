@@ -98,11 +98,14 @@ class Lasting(Protocol):
     def holds(self, now: float) -> bool:
         """Whether the answer is still what deciding anew would give."""
 
-    def turns(self, now: float) -> float:
-        """Seconds for which the fields of the answer stay what `response` gives now; at most 1."""
+    def values(self, now: float) -> tuple[bytes, bytes, float]:
+        """What Age and Cache-Status say now, and for how many seconds; at most 1.
 
-    def response(self, now: float, wall: float) -> Response:
-        """The answer as of now, before it is signed with a request's id."""
+        Nothing else of the answer changes.
+        """
+
+    def response(self, age: bytes, line: bytes) -> Response:
+        """The answer where these two say that, before it is signed with a request's id."""
 
 
 class Passing(Protocol):

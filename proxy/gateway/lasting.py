@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from proxy.core.caching import lasting, status
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
-from proxy.core.caching.serving import serve
+from proxy.core.caching.serving import aged, serve
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response
 from proxy.core.ports import Settled
@@ -80,9 +80,11 @@ class LastingHit:
         except CredentialError:
             return False
 
-    def turns(self, now: float) -> float:
-        return lasting.turns(self._entry, now)
+    def values(self, now: float) -> tuple[bytes, bytes, float]:
+        age = self._entry.age(now)
+        ttl = self._entry.lifetime - age
+        return aged(age), status.hit(ttl).encode("latin-1"), lasting.turns(age, ttl)
 
-    def response(self, now: float, wall: float) -> Response:
-        entry = self._entry
-        return serve(self._request, entry, status.hit(entry.ttl(now)), now=now, wall=wall)
+    def response(self, age: bytes, line: bytes) -> Response:
+        # No time of day is needed: a request that lasts has no conditions.
+        return serve(self._request, self._entry, line.decode("latin-1"), now=0.0, wall=0.0, age=age)

@@ -188,9 +188,12 @@ def passed(response: Response, exchange: Exchange) -> Response:
     return signed(_unmarked(response), exchange)
 
 
-def repeated(lasting: Lasting, exchange: Exchange, now: float, wall: float) -> Response:
-    """What `answer` would give for the same request; `exchange` is as that of the first hit was."""
-    return signed(_unmarked(lasting.response(now, wall)), exchange)
+def repeated(lasting: Lasting, exchange: Exchange, age: bytes, line: bytes) -> Response:
+    """What `answer` would give for the same request, with this Age and Cache-Status.
+
+    `exchange` is as that of the first hit was.
+    """
+    return signed(_unmarked(lasting.response(age, line)), exchange)
 
 
 def _unmarked(response: Response) -> Response:

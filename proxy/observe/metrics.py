@@ -147,8 +147,8 @@ class Metrics:
         cell.times.add(*seconds)
 
     def repeated(self, hits: Sequence[Repeat]) -> None:
-        for exchange, seconds in times_of_each(hits):
-            self.answered(exchange.route, exchange.method, exchange.status, exchange.verdict, *seconds)
+        for kind, seconds in times_of_each(hits):
+            self.answered(*kind, *seconds)
 
     def passed(self, passes: Sequence[Pass]) -> None:
         for exchange, _, _, seconds, first, _ in passes:

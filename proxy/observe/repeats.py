@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from math import modf
 from typing import Any
 
-from proxy.core.exchange import Exchange, Repeat
+from proxy.core.exchange import Exchange, Repeat, Verdict
 
 _LONGEST = 1.0  # seconds for which a pattern is used: secrets that are known may have changed
 # Marks as JSON writes them; in a text of the line, its quotes would be escaped.
@@ -23,6 +23,7 @@ _MARKS = [f'"{mark}"' for mark in (_AT, _ID, _MS, _MS)]
 
 _MICRO = 1_000_000
 
+Kind = tuple[str, str, int, Verdict]  # route, method, status
 Pattern = tuple[str, str, str, str, str]
 
 
@@ -101,13 +102,15 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
-def times_of_each(hits: Sequence[Repeat]) -> Iterable[tuple[Exchange, list[float]]]:
-    """Each exchange that was repeated, once, with the seconds of all its repetitions."""
-    found: dict[int, tuple[Exchange, list[float]]] = {}
+def times_of_each(hits: Sequence[Repeat]) -> Iterable[tuple[Kind, list[float]]]:
+    """The seconds of all hits of a kind together."""
+    found: dict[Kind, list[float]] = {}
+    last: Exchange | None = None
+    alike: list[float] = []
     for exchange, _, _, seconds in hits:
-        known = found.get(id(exchange))
-        if known is None:
-            found[id(exchange)] = exchange, [seconds]
-        else:
-            known[1].append(seconds)
-    return found.values()
+        if exchange is not last:
+            last = exchange
+            kind = (exchange.route, exchange.method, exchange.status, exchange.verdict)
+            alike = found.setdefault(kind, [])
+        alike.append(seconds)
+    return found.items()

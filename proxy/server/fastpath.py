@@ -13,6 +13,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from email.utils import formatdate
+from functools import lru_cache
 
 from proxy.core.exchange import Exchange, Repeat, Verdict
 from proxy.core.ports import Clock, Lasting, Observer, Secret
@@ -30,13 +31,14 @@ _MOST_ANSWERS = 16384
 _MOST_BYTES = 2048  # of one request's head; longer ones are rare and would fill the table
 _LARGE = 64 * 1024  # bytes of a body that is not worth copying behind its head
 _SOON = 0.02  # seconds until what was answered is told to the observers
-_MARK = "\0"  # stands where the id goes; no field can hold it
+_MARK = b"\0"  # stands for what differs from answer to answer; no field can hold it
+_PARTS = frozenset({4, 5})  # of a head, between its marks
 
 
 class Answer:
     """One remembered answer, with the bytes that it has now."""
 
-    __slots__ = ("after", "before", "body", "exchange", "lasting", "since", "token", "until")
+    __slots__ = ("after", "before", "body", "exchange", "head", "lasting", "since", "token", "until")
 
     def __init__(self, lasting: Lasting, exchange: Exchange, token: str | None) -> None:
         self.lasting = lasting
@@ -44,18 +46,28 @@ class Answer:
         self.token = token  # the callers' token by which it was asked for
         self.until = 0.0  # monotonic: until then these bytes are right
         self.since = 0.0  # wall-clock time at which the monotonic clock began
-        self.before = self.after = self.body = b""
+        self.before = self.after = b""
+        # As the long way writes it, but with marks in place of Age, Cache-Status, the id, and of Date unless
+        # the stored answer has one.
+        response = repeated(lasting, exchange, _MARK, _MARK)
+        bodyless = without_body(exchange.method, response.status)
+        head = head_bytes(response, _MARK.decode(), bodyless=bodyless, chunked=False, close=False, old=False)
+        self.head = head.split(_MARK)
+        self.body = b"" if bodyless else response.body.data  # type: ignore[attr-defined]  # a stored one is Whole
 
     def renew(self, now: float, wall: float) -> None:
-        """Writes the head and takes the body as the long way would at this moment."""
-        response = repeated(self.lasting, self.exchange, now, wall)
-        bodyless = without_body(self.exchange.method, response.status)
-        date = formatdate(int(wall), usegmt=True)
-        written = head_bytes(response, date, bodyless=bodyless, chunked=False, close=False, old=False)
-        self.before, _, self.after = written.partition(_MARK.encode())
-        self.body = b"" if bodyless else response.body.data  # type: ignore[attr-defined]  # a stored one is Whole
-        self.until = now + min(self.lasting.turns(now), 1.0 - wall % 1.0)
+        """Puts in place of the marks what the long way would write at this moment."""
+        to_age, to_line, to_id, *rest = self.head
+        age, line, turns = self.lasting.values(now)
+        self.before = b"".join((to_age, age, to_line, line, to_id))
+        self.after = _date(int(wall)).join(rest)
+        self.until = now + (turns if len(rest) == 1 else min(turns, 1.0 - wall % 1.0))
         self.since = wall - now
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 class FastPath:
@@ -120,7 +132,7 @@ class FastPath:
             # The one that was learned first; if it is still asked for, it is learned again.
             del self._answers[next(iter(self._answers))]
         pattern = Exchange(
-            id=_MARK,
+            id=_MARK.decode(),
             method=exchange.method,
             target=exchange.target,
             started=0.0,
@@ -132,7 +144,9 @@ class FastPath:
             bytes_out=exchange.bytes_out,
         )
         token = None if self._token is None else self._token.reveal()
-        self._answers[shape] = Answer(lasting, pattern, token)
+        answer = Answer(lasting, pattern, token)
+        if len(answer.head) in _PARTS:
+            self._answers[shape] = answer
 
     def forget(self) -> None:
         """After a reload nothing that was learned is known to be right."""

@@ -71,7 +71,8 @@ async def test_it_is_what_the_long_way_answers(stage: Stage) -> None:
     for _ in range(3):
         stage.clock.time += 7.5
         answer, exchange = await stage.ask(request())
-        again = lasting.response(stage.clock.now(), stage.clock.wall())
+        age, line, _ = lasting.values(stage.clock.now())
+        again = lasting.response(age, line)
         assert (again.status, again.headers.fields) == (answer.status, answer.headers.fields)
         assert await whole(again.body) == await whole(answer.body) == b"body"
         assert lasting.holds(stage.clock.now())

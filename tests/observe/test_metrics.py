@@ -296,7 +296,7 @@ def test_totals_for_the_dashboard() -> None:
 
 def test_a_repeated_hit_counts_like_the_first() -> None:
     once, often = Metrics("1"), Metrics("1")
-    hits = [exchange(verdict=Verdict.HIT, seconds=seconds) for seconds in (0.0001, 0.001, 1.0)]
+    hits = [exchange(verdict=Verdict.HIT, seconds=seconds) for seconds in (2**-12, 2**-10, 1.0)]
     for metrics in (once, often):
         observed(metrics, hits[0])
     for hit in hits * 3:

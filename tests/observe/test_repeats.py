@@ -115,10 +115,10 @@ def test_one_odd_id_among_very_many(odd: str) -> None:
     assert [untimed(line) for line in repeated] == [untimed(line) for line in long]
 
 
-def test_times_are_kept_apart_by_exchange() -> None:
-    one, alike = pattern(), pattern()
-    hits = [(one, b"1", 0.0, 0.1), (alike, b"2", 0.0, 0.2), (one, b"3", 0.0, 0.3)]
-    assert [(id(made), seconds) for made, seconds in times_of_each(hits)] == [
-        (id(one), [0.1, 0.3]),
-        (id(alike), [0.2]),
+def test_times_are_kept_apart_by_kind() -> None:
+    one, alike, other = pattern(), pattern("/elsewhere"), replace(pattern(), status=404)
+    hits = [(made, b"id", 0.0, seconds) for seconds, made in enumerate([one, alike, other, one, one])]
+    assert list(times_of_each(hits)) == [
+        (("github", "GET", 200, Verdict.HIT), [0, 1, 3, 4]),
+        (("github", "GET", 404, Verdict.HIT), [2]),
     ]

@@ -48,7 +48,6 @@ def until(entry: Entry) -> float:
     return entry.received + entry.lifetime - entry.initial_age
 
 
-def turns(entry: Entry, now: float) -> float:
-    """Seconds until its Age, or what is left of its freshness, is another whole number; at most 1."""
-    age, ttl = entry.age(now), entry.ttl(now)
+def turns(age: float, ttl: float) -> float:
+    """Seconds until an age, or what is left of a freshness, is another whole number; at most 1."""
     return min(1.0 - age % 1.0, ttl % 1.0 or 1.0)

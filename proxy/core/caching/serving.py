@@ -13,10 +13,22 @@ from proxy.core.message import Body, Headers, Request, Response, Whole
 _NOT_MODIFIED = 304
 
 
+def aged(seconds: float) -> bytes:
+    """What Age says (RFC 9111 §5.1)."""
+    return b"%d" % int(seconds)
+
+
 def serve(
-    request: Request, entry: Entry, line: str, *, now: float, wall: float, body: Body | None = None
+    request: Request,
+    entry: Entry,
+    line: str,
+    *,
+    now: float,
+    wall: float,
+    body: Body | None = None,
+    age: bytes | None = None,
 ) -> Response:
-    """The answer that an entry gives to a request; `line` is the Cache-Status.
+    """The answer that an entry gives to a request; `line` is the Cache-Status, `age` instead of that of now.
 
     `body` is where the content comes from while it is still on its way; it is closed where the answer
     needs none.
@@ -24,7 +36,7 @@ def serve(
     headers = Headers(
         (
             *entry.headers.fields,
-            (b"Age", b"%d" % int(entry.age(now))),
+            (b"Age", aged(entry.age(now)) if age is None else age),
             (status.NAME.encode(), line.encode("latin-1")),
         )
     )

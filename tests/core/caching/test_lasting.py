@@ -76,4 +76,4 @@ def test_fields_change_when_age_or_what_is_left_does(
     initial_age: float, lifetime: float, now: float, seconds: float
 ) -> None:
     stored = replace(PLAIN, received=100.0, initial_age=initial_age, lifetime=lifetime)
-    assert turns(stored, now) == seconds
+    assert turns(stored.age(now), stored.ttl(now)) == seconds
