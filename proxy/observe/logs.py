@@ -186,6 +186,12 @@ class AccessLog:
         for sink in _sinks():
             sink.write(sink.repeated(hits))
 
+    def passed(self, passes: Sequence[Pass]) -> None:
+        for pattern, name, at, seconds, first, size in passes:
+            attempts = [replace(pattern.attempts[0], seconds=first)]
+            one = replace(pattern, id=name.decode(), at=at, seconds=seconds, attempts=attempts)
+            self.closed(replace(one, first_byte=first, bytes_out=size))
+
 
 def say(level: str, event: str, **fields: Any) -> None:
     """One line of our own, straight to the sink. `exc_info` is as logging takes it."""
@@ -206,12 +212,6 @@ def _for_people(*, colours: bool) -> Callable[[Any], str]:
         colors=colours, pad_event_to=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
     return lambda event: str(render(None, "", event))
-
-    def passed(self, passes: Sequence[Pass]) -> None:
-        for pattern, name, at, seconds, first, size in passes:
-            attempts = [replace(pattern.attempts[0], seconds=first)]
-            one = replace(pattern, id=name.decode(), at=at, seconds=seconds, attempts=attempts)
-            self.closed(replace(one, first_byte=first, bytes_out=size))
 
 
 def line(exchange: Exchange, *, headers: bool = False) -> dict[str, Any]:
