@@ -271,3 +271,64 @@ async def test_plain_http_where_tls_is_expected(way: Way) -> None:
     got = await way.ask(origins=(base,), retry=ONCE, timeouts={"connect": 1})
     assert isinstance(got.failure, ConnectError)
     assert not got.failure.sent
+
+
+# Without a task
+
+
+async def test_what_is_taken_is_given_back_or_owned(way: Way) -> None:
+    way.origin.on("/x").raw(OK)
+    await way.ask()
+    found = way.session.pooled(way.route.origins[0], way.route.name)
+    assert found is not None
+    connector, dial = found
+    wire = connector.take(dial)
+    assert wire is not None
+    assert (way.counts, connector.take(dial), connector.reuse(dial)) == ((1, 0), None, None)
+    connector.give(dial, wire)
+    assert way.counts == (0, 1)
+    assert connector.take(dial) is wire
+    connector.owned(dial, wire).release()
+    assert way.counts == (0, 1)
+    reused = connector.reuse(dial)
+    assert reused is not None
+    assert reused.protocol is wire
+    reused.close()
+    assert way.counts == (0, 0)
+    assert connector.take(dial) is None
+
+
+async def test_what_is_given_back_unfit_is_closed(way: Way) -> None:
+    way.origin.on("/x").raw(OK)
+    await way.ask()
+    found = way.session.pooled(way.route.origins[0], way.route.name)
+    assert found is not None
+    connector, dial = found
+    wire = connector.take(dial)
+    assert wire is not None
+    wire.force_close()
+    connector.give(dial, wire)
+    assert (way.counts, wire.transport) == ((0, 0), None)
+    await asyncio.to_thread(way.origin.wait_closed, way.origin.hit("/x"))
+
+
+async def test_what_is_given_back_too_late_is_not_kept(way: Way) -> None:
+    way.origin.on("/x").raw(OK)
+    await way.ask()
+    found = way.session.pooled(way.route.origins[0], way.route.name)
+    assert found is not None
+    connector, dial = found
+    wire = connector.take(dial)
+    assert wire is not None
+    await way.session.close()
+    connector.give(dial, wire)
+    assert (way.counts, wire.is_connected()) == ((0, 0), False)
+
+
+async def test_nobody_knows_connections_before_the_first(way: Way) -> None:
+    origin = way.route.origins[0]
+    assert way.session.pooled(origin, way.route.name) is None
+    way.origin.on("/x").raw(OK)
+    await way.ask()
+    assert way.session.pooled(origin, way.route.name) is not None
+    assert way.session.pooled(origin, "another") is None

@@ -240,3 +240,131 @@ async def test_how_long_an_idle_connection_is_kept(hint: str | None, seconds: fl
     wire = Wire(asyncio.get_running_loop())
     wire.note_keepalive(hint)
     assert wire.keeps == seconds
+
+
+# Without a task
+
+
+class Listener:
+    """A First that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes | BaseException | None] = []
+
+    def took(self, data: bytes) -> None:
+        self.heard.append(data)
+
+    def lost(self, exc: BaseException | None) -> None:
+        self.heard.append(exc)
+
+    def expired(self) -> None: ...
+
+
+class Written(Nowhere):
+    """A transport that remembers what was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: list[bytes] = []
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.data.append(data)
+
+
+def used(before: bytes = OK) -> tuple[Wire, Written]:
+    """A wire that has had an answer, and is idle."""
+    wire, transport = Wire(asyncio.get_running_loop()), Written()
+    wire.connection_made(transport)
+    wire.expect(bodiless=False)
+    wire.data_received(before)
+    assert wire.complete()
+    return wire, transport
+
+
+async def test_who_asks_without_a_task_hears_all_first() -> None:
+    wire, transport = used()
+    first = Listener()
+    wire.ask(b"GET", first)
+    assert (transport.data, wire.heard, wire.complete()) == ([b"GET"], False, False)
+    for piece in (b"H", b"TTP", b""):
+        wire.data_received(piece)
+    assert (first.heard, wire.heard) == ([b"H", b"TTP"], True)
+    wire.settle(b"timeout=9")
+    assert (wire.keeps, wire.should_close) == (8.0, False)
+    wire.data_received(EVIL)  # belongs to nobody
+    assert (first.heard, wire.should_close, transport.closed) == ([b"H", b"TTP"], True, True)
+
+
+async def test_what_was_heard_first_can_happen_again() -> None:
+    wire, _ = used()
+    first = Listener()
+    wire.ask(b"GET", first)
+    wire.data_received(OK[:20])
+    wire.connection_lost(None)
+    assert first.heard == [OK[:20], None]
+    wire.expect(bodiless=False)
+    heard = [wire.heard]
+    wire.data_received(OK[:20])
+    wire.connection_lost(None)
+    assert [*heard, wire.heard] == [False, True]
+    with pytest.raises(LIBRARY_ERRORS):
+        await wire.head()
+
+
+@pytest.mark.parametrize("extra", [b"", b"x", EVIL])
+async def test_the_rest_of_a_body_is_counted(extra: bytes) -> None:
+    wire, transport = used()
+    wire.ask(b"GET", Listener())
+    wire.data_received(HEAD + b"Content-Length: 6\r\n\r\nabc")
+    payload = wire.adopt(3)
+    assert not wire.complete()
+    wire.data_received(b"d")
+    assert not payload.is_eof()
+    wire.data_received(b"ef" + extra)
+    assert (unread(payload), payload.is_eof(), wire.complete()) == (b"def", True, True)
+    assert (wire.should_close, transport.closed) == (bool(extra), False)
+
+
+BEFORE = {"counted": OK, "empty": HEAD + b"Content-Length: 0\r\n\r\n", "chunked": CHUNKED}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("failure", [None, ConnectionResetError()])
+async def test_a_body_that_was_adopted_and_breaks_off_has_no_end(
+    failure: Exception | None, before: str
+) -> None:
+    wire, _ = used(BEFORE[before])
+    wire.ask(b"GET", Listener())
+    wire.data_received(HEAD + b"Content-Length: 6\r\n\r\nabc")
+    payload = wire.adopt(3)
+    wire.data_received(b"d")
+    wire.connection_lost(failure)
+    assert (unread(payload), payload.is_eof()) == (b"d", False)
+    with pytest.raises(LIBRARY_ERRORS):
+        await payload.readany()
+
+
+async def test_a_body_that_was_adopted_can_pause_and_go_on() -> None:
+    wire, transport = used()
+    paused: list[bool] = []
+    transport.pause_reading = lambda: paused.append(True)  # type: ignore[method-assign]
+    transport.resume_reading = lambda: paused.append(False)  # type: ignore[method-assign]
+    wire.ask(b"GET", Listener())
+    size = 400_000
+    wire.data_received(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+    payload = wire.adopt(size)
+    wire.data_received(bytes(size - 1))
+    assert paused == [True]
+    assert len(unread(payload)) == size - 1
+    assert paused == [True, False]
+    wire.data_received(b"x")
+    assert (await payload.readany(), payload.is_eof(), wire.complete()) == (b"x", True, True)
+    assert not wire.should_close
+
+
+async def test_nobody_writes_to_a_connection_that_is_gone() -> None:
+    wire, _ = used()
+    wire.connection_lost(None)
+    with pytest.raises(ConnectionError):
+        wire.ask(b"GET", Listener())
