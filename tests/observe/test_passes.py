@@ -35,10 +35,10 @@ def pattern(*, status: int = 200, verdict: Verdict = Verdict.MISS, route: str = 
 
 
 PASSES: list[Pass] = [
-    (pattern(), "one", 1_700_000_000.5, 0.03, 0.02, 700),
-    (pattern(), "two", 1_700_000_001.5, 0.004, 0.003, 0),
-    (pattern(status=201, verdict=Verdict.BYPASS), f"x-{SECRET}", 1_700_000_002.5, 61.0, 7.5, 1),
-    (pattern(route="other"), "four", 1_700_000_003.5, 0.25, 0.25, 8),
+    (pattern(), b"one", 1_700_000_000.5, 0.03, 0.02, 700),
+    (pattern(), b"two", 1_700_000_001.5, 0.004, 0.003, 0),
+    (pattern(status=201, verdict=Verdict.BYPASS), f"x-{SECRET}".encode(), 1_700_000_002.5, 61.0, 7.5, 1),
+    (pattern(route="other"), b"four", 1_700_000_003.5, 0.25, 0.25, 8),
 ]
 
 
@@ -47,7 +47,7 @@ def long(one: Pass) -> Exchange:
     made, name, at, seconds, first, size = one
     attempt = replace(made.attempts[0], started=100.0, seconds=first)
     return replace(
-        made, id=name, at=at, seconds=seconds, first_byte=first, bytes_out=size, attempts=[attempt]
+        made, id=name.decode(), at=at, seconds=seconds, first_byte=first, bytes_out=size, attempts=[attempt]
     )
 
 
@@ -140,5 +140,5 @@ def test_the_pattern_stays_as_it_is() -> None:
     made = pattern()
     kept = replace(made, attempts=[replace(made.attempts[0])])
     for observer in (Metrics("1"), Recent(), AccessLog(), Together([Recent(), Metrics("1")])):
-        observer.passed([(made, "one", 1.0, 2.0, 3.0, 4)])
+        observer.passed([(made, b"one", 1.0, 2.0, 3.0, 4)])
     assert made == kept
