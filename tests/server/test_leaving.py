@@ -20,7 +20,9 @@ CAME = {
 
 
 @pytest.mark.parametrize("name", CAME)
-async def test_its_answer_comes_between_its_leaving_and_our_hearing_of_it(origin: Origin, name: str) -> None:
+async def test_its_answer_comes_between_its_leaving_and_our_hearing_of_it(
+    origin: Origin, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with riding(origin) as (made, caller):
         gate = Gate()
         origin.on("/x").raw(gate, ANSWERS["plain"])
@@ -43,6 +45,7 @@ async def test_its_answer_comes_between_its_leaving_and_our_hearing_of_it(origin
         assert _requests(made) == requests + 1
         assert made.runtime.session.counts()[0] == 0
         gate.open()
+        assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def _requests(made: Side) -> float:
