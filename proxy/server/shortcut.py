@@ -154,8 +154,8 @@ class Shortcuts:
         if not self._seen_before(shape):
             return
         plain = data.lower()
-        if (not trace and b"traceparent" in plain) or (not name and b"x-request-id" in plain):
-            return  # one that is written in another way
+        if plain.count(b"traceparent") != bool(trace) or plain.count(b"x-request-id") != bool(name):
+            return  # one, or one more, that is written in another way
         template = await self._expresses.template(
             passing.request, passing.route, request_id=exchange.id, traceparent=trace
         )
