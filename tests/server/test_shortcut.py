@@ -111,6 +111,17 @@ async def test_whatever_is_configured(origin: Origin, changes: dict[str, Any]) -
     )
 
 
+async def test_of_two_traces_each_keeps_its_place(origin: Origin) -> None:
+    one, other = (f"00-{n:032x}-{n:016x}-01" for n in (1, 2))
+    async with side(origin, fast=True) as made:
+        origin.on("/x").raw(ANSWERS["plain"])
+        caller = Caller(made.port)
+        for second in (one, one, one, other):
+            await caller.ask(asking("/x", f"traceparent:{one}", f"traceparent: {second}"))
+        await caller.close()
+    assert origin.hits("/x")[-1].headers("traceparent") == [one, other]
+
+
 async def test_who_speaks_an_older_version_is_answered_in_it(origin: Origin) -> None:
     async with side(origin, fast=True) as made:
         origin.on("/x").raw(ANSWERS["plain"])
