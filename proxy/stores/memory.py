@@ -196,13 +196,14 @@ class MemoryStore:
         entries = self._packing.entries(name, record)
         size = _OPEN_OVERHEAD + sum(entry.size for entry in entries)
         shelf = _Open(packed.seat(record), entries, size)
-        while self._opened + size > self._most_open and self._lately:
+        if size > self._most_open:
+            return shelf
+        while self._opened + size > self._most_open:
             self._close_one()
-        if self._opened + size <= self._most_open:
-            primary = packed.primary(record)
-            self._open[primary] = shelf
-            self._lately[primary] = self._uses[shelf.seat] + 1  # this is one
-            self._opened += size
+        primary = packed.primary(record)
+        self._open[primary] = shelf
+        self._lately[primary] = self._uses[shelf.seat] + 1  # this is one
+        self._opened += size
         return shelf
 
     def _close_one(self) -> None:

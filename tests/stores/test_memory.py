@@ -229,10 +229,14 @@ async def test_what_is_in_use_stays_open_and_the_rest_is_closed() -> None:
 
 
 async def test_what_would_take_more_than_is_set_apart_is_read_each_time() -> None:
-    store = Told(max_bytes=6000, max_entry_bytes=6000).store
-    await store.keep(key(), KEPT.holding(b"b" * 1000))
-    assert store.peek(key()) == store.peek(key()) == (KEPT.holding(b"b" * 1000),)
-    assert store.peek(key()) is not store.peek(key())
+    store = Told(max_bytes=16_000, max_entry_bytes=6000).store
+    for target, size in (("/a", 100), ("/b", 1500)):
+        await store.keep(key(target), KEPT.holding(b"b" * size))
+    small, large = store.peek(key("/a")), store.peek(key("/b"))
+    assert large == (KEPT.holding(b"b" * 1500),)
+    assert store.peek(key("/b")) == large
+    assert store.peek(key("/b")) is not large
+    assert store.peek(key("/a")) is small, "it makes way for nothing"
 
 
 async def test_keys_of_one_place_are_found_whoever_came_first() -> None:
