@@ -148,6 +148,10 @@ RATES: dict[str, Rate] = {
     ),
     "hits-active": Rate(path=CACHED, hits=True, connections=lambda field: field.plan.active),
     "pass-through": PASS,
+    # What Leeward has not passed on before goes its long way: this is what it costs.
+    "pass-through-urls": Rate(
+        path=f"{FRESH}/", hits=False, script="keys", words=lambda _: (f"{FRESH}/", str(10**9))
+    ),
     "pass-through-64k": Rate(path=FRESH_LARGE, hits=False, body=LARGE),
     "post": Rate(path=POST, hits=False, posted=POSTED, script="post", words=lambda _: (str(len(POSTED)),)),
     "retries": Rate(
@@ -165,6 +169,7 @@ TITLES: dict[str, str] = {
     "hits-keys": "hits over {keys:,} keys",
     "hits-active": "hits, {active:,} connections active",
     "pass-through": "pass-through, 700 B",
+    "pass-through-urls": "pass-through, 700 B, another URL each",
     "pass-through-64k": "pass-through, 64 KiB",
     "post": "pass-through, POST with 1 KiB",
     "retries": f"retries, {FAILING} % of answers 503",

@@ -12,5 +12,5 @@ end
 
 function request()
   at = (at + stride) % count
-  return before .. at .. after
+  return before .. string.format("%d", at) .. after
 end
