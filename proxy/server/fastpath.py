@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from email.utils import formatdate
-from functools import lru_cache
 
 from proxy.core.exchange import Exchange, Repeat, Verdict
 from proxy.core.ports import Clock, Lasting, Observer, Secret
@@ -32,7 +30,7 @@ _MOST_BYTES = 2048  # of one request's head; longer ones are rare and would fill
 _LARGE = 64 * 1024  # bytes of a body that is not worth copying behind its head
 _SOON = 0.02  # seconds until what was answered is told to the observers
 _MARK = b"\0"  # stands for what differs from answer to answer; no field can hold it
-_PARTS = frozenset({4, 5})  # of a head, between its marks
+_PARTS = 4  # of a head, between its marks
 
 
 class Answer:
@@ -47,8 +45,8 @@ class Answer:
         self.until = 0.0  # monotonic: until then these bytes are right
         self.since = 0.0  # wall-clock time at which the monotonic clock began
         self.before = self.after = b""
-        # As the long way writes it, but with marks in place of Age, Cache-Status, the id, and of Date unless
-        # the stored answer has one.
+        # As the long way writes it, with marks in place of Age, Cache-Status and the id. Where there is one
+        # in place of Date as well, because the stored answer has none, it is not remembered.
         response = repeated(lasting, exchange, _MARK, _MARK)
         bodyless = without_body(exchange.method, response.status)
         head = head_bytes(response, _MARK.decode(), bodyless=bodyless, chunked=False, close=False, old=False)
@@ -57,17 +55,11 @@ class Answer:
 
     def renew(self, now: float, wall: float) -> None:
         """Puts in place of the marks what the long way would write at this moment."""
-        to_age, to_line, to_id, *rest = self.head
+        to_age, to_line, to_id, self.after = self.head
         age, line, turns = self.lasting.values(now)
         self.before = b"".join((to_age, age, to_line, line, to_id))
-        self.after = _date(int(wall)).join(rest)
-        self.until = now + (turns if len(rest) == 1 else min(turns, 1.0 - wall % 1.0))
+        self.until = now + turns
         self.since = wall - now
-
-
-@lru_cache(maxsize=2)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
 
 
 class FastPath:
@@ -125,7 +117,8 @@ class FastPath:
         if lasting is None or exchange.cut or exchange.verdict is not Verdict.HIT or len(data) > _MOST_BYTES:
             return
         shape, ids = _shape(data)
-        if len(ids) > 1 or b"x-request-id:" in shape.lower():
+        if len(ids) > 1 or b"x-request-id:" in shape.lower() or data.startswith(b"\r\n"):
+            # The last: a line that stands above the request itself must not pass for one of its fields.
             return
         self._answers.pop(shape, None)
         if len(self._answers) >= _MOST_ANSWERS:
@@ -145,7 +138,7 @@ class FastPath:
         )
         token = None if self._token is None else self._token.reveal()
         answer = Answer(lasting, pattern, token)
-        if len(answer.head) in _PARTS:
+        if len(answer.head) == _PARTS:
             self._answers[shape] = answer
 
     def forget(self) -> None:

@@ -98,6 +98,7 @@ class Side:
     """One of the two."""
 
     app: ProxyApp
+    connections: Connections
     caching: Caching
     kept: Kept
     port: int
@@ -169,7 +170,7 @@ async def side(clock: Hands, *, fast: bool, on: Route, token: Token | None = Non
     )  # fmt: skip
     connections = Connections(app, asyncio.get_running_loop())
     server = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
-    made = Side(app, caching, kept, server.sockets[0].getsockname()[1], asked)
+    made = Side(app, connections, caching, kept, server.sockets[0].getsockname()[1], asked)
     if app.fast is not None:
         answer = app.fast.answer
 

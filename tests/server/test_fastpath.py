@@ -273,3 +273,43 @@ async def test_what_is_remembered_is_bounded(monkeypatch):
         assert len(made.app.fast._answers) == 3
         await caller.ask(get("/plain", "User-Agent: " + "x" * 4000))
         assert len(made.app.fast._answers) == 3
+
+
+async def test_a_line_above_the_request_is_no_field_of_it():
+    async with fast_side() as (made, _):
+        caller = made.caller()
+        for _ in range(3):
+            assert (await caller.ask(b"\r\n" + PLAIN)).startswith(b"HTTP/1.1 200")
+        above = b"\r\n" + TRACES[0].encode() + b"\r\n" + PLAIN
+        assert (await caller.ask(above)).startswith(b"HTTP/1.1 400")
+    assert made.at_once == 0
+
+
+async def test_a_connection_that_was_closed_answers_nothing():
+    async with fast_side() as (made, _):
+        caller = made.caller()
+        for _ in range(3):
+            await caller.ask(PLAIN)
+        (connection,) = made.connections.open
+        connection.force_close()
+        # The transport of a TLS connection may have read more than it has handed on.
+        connection.data_received(PLAIN)
+        made.app.tell()
+    assert made.at_once == 1
+    assert len(made.kept.done) == 3
+
+
+async def test_hits_keep_a_connection_from_being_idle():
+    async with fast_side() as (made, clock):
+        caller = made.caller()
+        for _ in range(3):
+            await caller.ask(PLAIN)
+        (connection,) = made.connections.open
+        seen = []
+        for seconds in (4, 2):
+            clock.time += seconds
+            connection._deadline = 0.0
+            connection._reap()
+            seen.append(connection.connected)
+    assert seen == [True, False]
+    assert made.at_once == 1
