@@ -176,7 +176,10 @@ class FastPath:
 
 def _shape(data: bytes) -> tuple[bytes, list[bytes]]:
     """A request without the lines that only name it, and the ids that it was given."""
-    parts = _PASSING.split(data)
-    if len(parts) == 1:
-        return data, []
-    return b"".join(parts[::2]), list(filter(None, parts[1::2]))
+    match _PASSING.split(data):
+        case [_]:
+            return data, []
+        case [before, given, after]:  # one line, as nearly always
+            return before + after, [given] if given else []
+        case parts:
+            return b"".join(parts[::2]), [given for given in parts[1::2] if given]
