@@ -104,6 +104,18 @@ class Sink:
             lines.append(self.rendered("info", {"event": "request", **line(again)}))
         return "\n".join(lines)
 
+    def passed(self, passes: Sequence[Pass]) -> str:
+        """The lines of requests that were passed on like one before."""
+        if not self._console:
+            return self._repeats.of_passes(passes)
+        lines = []
+        for pattern, request_id, _, seconds, first, size in passes:
+            attempts = [replace(pattern.attempts[0], seconds=first)]
+            one = replace(pattern, id=request_id.decode(), seconds=seconds, attempts=attempts)
+            again = replace(one, first_byte=first, bytes_out=size)
+            lines.append(self.rendered("info", {"event": "request", **line(again)}))
+        return "\n".join(lines)
+
     def _stamped(self, event: Mapping[str, Any], at: str) -> str:
         safe = self._redaction(None, "info", {"timestamp": "", "level": "info", **event})
         return self._render({**safe, "timestamp": at})
@@ -187,10 +199,11 @@ class AccessLog:
             sink.write(sink.repeated(hits))
 
     def passed(self, passes: Sequence[Pass]) -> None:
-        for pattern, name, at, seconds, first, size in passes:
-            attempts = [replace(pattern.attempts[0], seconds=first)]
-            one = replace(pattern, id=name.decode(), at=at, seconds=seconds, attempts=attempts)
-            self.closed(replace(one, first_byte=first, bytes_out=size))
+        root = logging.getLogger()
+        if root.level > logging.INFO:
+            return
+        for sink in _sinks():
+            sink.write(sink.passed(passes))
 
 
 def say(level: str, event: str, **fields: Any) -> None:

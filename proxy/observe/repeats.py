@@ -14,21 +14,22 @@ from datetime import UTC, datetime
 from math import modf
 from typing import Any
 
-from proxy.core.exchange import Exchange, Repeat, Verdict
+from proxy.core.exchange import Exchange, Pass, Repeat, Verdict
 
 _LONGEST = 1.0  # seconds for which a pattern is used: secrets that are known may have changed
 # Marks as JSON writes them; in a text of the line, its quotes would be escaped.
-_ID, _MS, _AT = "@id@", "@ms@", "@at@"
+_ID, _MS, _AT, _OUT = "@id@", "@ms@", "@at@", "@out@"
 _MARKS = [f'"{mark}"' for mark in (_AT, _ID, _MS, _MS)]
+_OF_A_PASS = [*_MARKS, f'"{_OUT}"', f'"{_MS}"']
 
 _MICRO = 1_000_000
 
 Kind = tuple[str, str, int, Verdict]  # route, method, status
-Pattern = tuple[str, str, str, str, str]
+Pattern = Sequence[str]
 
 
 class Lines:
-    """The lines of hits that were repeated.
+    """The lines of hits that were repeated, and of requests that were passed on again.
 
     `fields` says what a request's line says, `render` makes it a line of JSON with a given timestamp,
     `safe` makes a text that a stranger wrote harmless.
@@ -70,6 +71,26 @@ class Lines:
             )
         return "\n".join(lines)
 
+    def of_passes(self, passes: Sequence[Pass]) -> str:
+        """As `of`."""
+        now = self._now()
+        if now >= self._until:
+            self._patterns.clear()
+            self._until = now + _LONGEST
+        ids = self._ids([one[1] for one in passes])
+        lines = []
+        for (exchange, _, at, seconds, first, size), request_id in zip(passes, ids, strict=True):
+            known = self._patterns.get(id(exchange))
+            if known is None:
+                known = self._patterns[id(exchange)] = exchange, self._pattern(exchange)
+            before, to_id, to_ms, to_first, to_size, to_try, end = known[1]
+            ms = round(first * 1000, 3)
+            lines.append(
+                f"{before}{self._stamp(at + seconds)}{to_id}{request_id}{to_ms}{round(seconds * 1000, 3)}"
+                f"{to_first}{ms}{to_size}{size}{to_try}{ms}{end}"
+            )
+        return "\n".join(lines)
+
     def _ids(self, given: list[bytes]) -> list[str]:
         """The ids as JSON texts."""
         # What is wrong in one of them is wrong in all of them together, which are looked at once.
@@ -89,12 +110,16 @@ class Lines:
 
     def _pattern(self, exchange: Exchange) -> Pattern:
         event = {**self._fields(replace(exchange, id=_ID)), "ms": _MS, "first_byte_ms": _MS}
+        marks = _MARKS
+        if exchange.attempts:  # a hit has none
+            event |= {"bytes_out": _OUT, "tries": [{**event["tries"][0], "ms": _MS}]}
+            marks = _OF_A_PASS
         rest = self._render(event, _AT)
         parts = []
-        for mark in _MARKS:
+        for mark in marks:
             part, _, rest = rest.partition(mark)
             parts.append(part)
-        return parts[0], parts[1], parts[2], parts[3], rest
+        return (*parts, rest)
 
 
 def stamp(at: float) -> str:
