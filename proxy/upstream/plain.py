@@ -16,9 +16,11 @@ from proxy.core.resilience.quota import TELLING
 
 _MOST_HEAD = 8 * 1024  # bytes; larger ones are rare
 _MOST_FIELDS = 64
+# No two ways to read a byte, so that what does not fit is found out in one go. (Possessive quantifiers would
+# say so, but the `re` of Python 3.11.2 takes what they must not.)
 _HEAD = re.compile(
-    rb"(HTTP/1\.1 (2[0-9][0-9]) [!-~]++(?: [!-~]++)*+)\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~\x80-\xff]++(?: ++[!-~\x80-\xff]++)*+\r\n)++)\r\n"
+    rb"(HTTP/1\.1 (2[0-9][0-9]) [!-~]+(?: [!-~]+)*)\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [!-~\x80-\xff]+(?: +[!-~\x80-\xff]+)*\r\n)+)\r\n"
 )
 _DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}")
 # Those without a body; and of a 206 only the cache knows what it is worth.
@@ -99,8 +101,9 @@ class Plain:
 
 def plain(data: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
     """What the first bytes on a connection say; None where they are to be parsed."""
-    found = _HEAD.match(data)
-    if found is None or found.end() > _MOST_HEAD or found[2] in _OTHERS:
+    end = data.find(b"\r\n\r\n", 0, _MOST_HEAD) + 4
+    found = _HEAD.fullmatch(data, 0, end)
+    if found is None or found[2] in _OTHERS:
         return None
     start, status, block = found.groups()
     every = block.split(b"\r\n")
