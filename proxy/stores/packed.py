@@ -23,9 +23,8 @@ from proxy.core.message import Headers
 _OPENING = Struct("<32sIHIHI")
 _DIGEST = 32
 _LENGTH = Struct("<I")
-_MOST_PATTERNS = (
-    1024  # names of fields come from strangers: what is remembered of them must not grow with them
-)
+# Names of fields come from strangers: what is remembered of them must not grow with them.
+_MOST_PATTERNS = 1024
 _LONGEST = 4096  # bytes of what is remembered as one pattern
 _ALONE = -1
 _SAME = ...

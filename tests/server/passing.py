@@ -118,11 +118,18 @@ def asking(path: str, *fields: str, version: str = "1.1") -> bytes:
 class Side:
     """One of the two."""
 
-    def __init__(self, app: ProxyApp, runtime: Runtime, port: int) -> None:
+    def __init__(self, app: ProxyApp, runtime: Runtime, connections: Connections, port: int) -> None:
         self.app = app
+        self.connections = connections
         self.runtime = runtime
         self.port = port
         self.rides = 0
+
+    async def behind(self, size: int) -> None:
+        """Until so many bytes wait behind a request that is under way."""
+        async with asyncio.timeout(10):
+            while sum(len(one._waiting_behind) for one in self.connections.open) < size:  # noqa: ASYNC110 - bytes tell nobody
+                await asyncio.sleep(0)
 
     def figures(self) -> dict[str, float]:
         """By name and labels: what is counted, but not how long anything took."""
@@ -165,7 +172,7 @@ async def side(origin: Origin, *, fast: bool, **changes: Any) -> AsyncIterator[S
     app = _app(said_, runtime)
     connections = Connections(app, asyncio.get_running_loop())
     server = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
-    made = Side(app, runtime, server.sockets[0].getsockname()[1])
+    made = Side(app, runtime, connections, server.sockets[0].getsockname()[1])
     if app.shortcuts is not None:
         send = app.shortcuts._expresses.send
 

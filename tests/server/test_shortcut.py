@@ -213,7 +213,7 @@ async def test_what_a_caller_sends_behind_its_request_waits_for_the_answer(origi
         assert caller._writer is not None
         assert caller._reader is not None
         caller._writer.write(asking("/y")[:10])
-        await asyncio.sleep(0.01)
+        await made.behind(10)
         caller._writer.write(asking("/y")[10:])
         gate.open()
         assert (await asked).endswith(b"body")
@@ -222,7 +222,7 @@ async def test_what_a_caller_sends_behind_its_request_waits_for_the_answer(origi
 
 
 async def test_what_comes_behind_one_that_goes_the_long_way_after_all(origin: Origin) -> None:
-    async with riding(origin) as (_, caller):
+    async with riding(origin) as (made, caller):
         gate = Gate()
         origin.on("/x").raw(gate, ANSWERS["chunked"])
         origin.on("/y").raw(said(NEVER, body=b"second"))
@@ -231,7 +231,7 @@ async def test_what_comes_behind_one_that_goes_the_long_way_after_all(origin: Or
         assert caller._writer is not None
         assert caller._reader is not None
         caller._writer.write(asking("/y"))
-        await asyncio.sleep(0.01)
+        await made.behind(len(asking("/y")))
         gate.open()
         assert b"body" in await asked
         assert (await caller._answer(caller._reader)).endswith(b"second")

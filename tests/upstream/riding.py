@@ -152,3 +152,17 @@ async def told(rider: Rider) -> list[str]:
     async with asyncio.timeout(10):
         await rider.told.wait()
     return rider.seen
+
+
+async def full(express: Express) -> None:
+    """Until its upstream is made to wait."""
+    async with asyncio.timeout(20):
+        while express.wire.transport is None or express.wire.transport.is_reading():  # noqa: ASYNC110 - nor does it
+            await asyncio.sleep(0)
+
+
+async def ended(express: Express) -> None:
+    """Until the loop has told the wire of its end."""
+    async with asyncio.timeout(20):
+        while not express.wire._connection_lost_called:  # noqa: ASYNC110 - nor does it
+            await asyncio.sleep(0)

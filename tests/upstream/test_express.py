@@ -15,7 +15,7 @@ from proxy.upstream.wire import Wire
 from tests.gateway.hours import lived
 from tests.origin import Gate
 from tests.upstream.conftest import HEAD, OK, Way, whole
-from tests.upstream.riding import OTHER_TRACE, SECRET, Rider, Riding, told
+from tests.upstream.riding import OTHER_TRACE, SECRET, Rider, Riding, ended, full, told
 from tests.upstream.test_restrained import Doorkeeper
 
 # An answer that is plain
@@ -78,7 +78,7 @@ async def test_a_large_body_makes_the_upstream_wait_for_its_reader(way: Way) -> 
     await told(rider)
     assert rider.response is not None
     await asyncio.to_thread(way.origin.wait_for, "/x")
-    await asyncio.sleep(0.05)  # for more than is wanted to be on its way
+    await full(express)
     payload = express.wire.answer[1] if express.wire.answer is not None else None
     assert payload is not None
     assert payload._size < 1024 * 1024
@@ -230,7 +230,7 @@ async def test_one_that_is_dropped_leaves_nothing(way: Way, when: str) -> None:
     express.drop()
     assert (door.seen, way.counts) == (["at once", "left"], (0, 0))
     await asyncio.to_thread(way.origin.wait_closed, way.origin.hits("/x")[0])
-    await asyncio.sleep(0.01)
+    await ended(express)
     assert rider.seen == seen
     # Whoever takes over too late sends anew.
     riding.on().raw(OK)

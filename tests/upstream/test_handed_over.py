@@ -11,7 +11,7 @@ from proxy.core.dialect import Row as Doubt
 from proxy.core.failure import APIError, UpstreamProtocolError, UpstreamTimeoutError
 from tests.origin import Flood, Gate
 from tests.upstream.conftest import HEAD, OK, ONCE, Way, whole
-from tests.upstream.riding import Rider, Riding, told
+from tests.upstream.riding import Rider, Riding, full, told
 
 NEVER = {"methods": frozenset[str](), "attempts": 3}
 NOT_PLAIN: dict[str, tuple[bytes, int, bytes]] = {
@@ -81,7 +81,7 @@ async def test_what_comes_while_nobody_has_taken_over_is_bounded(way: Way) -> No
     riding.on().raw(HEAD + b"X-Odd:\tv\r\nContent-Length: %d\r\n\r\n" % size, Flood(size))
     express, rider = await riding.sent()
     assert await told(rider) == ["missed"]
-    await asyncio.sleep(0.05)  # for more than is wanted to be on its way
+    await full(express)
     assert 0 < express._size < 1024 * 1024
     response, _ = await riding.take_over(express)
     assert len(await whole(response)) == size

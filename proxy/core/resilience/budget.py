@@ -63,11 +63,8 @@ def remaining(policy: BudgetPolicy, budget: Budget, now: float) -> float:
 
 def deposit(budget: Budget, now: float) -> Budget:
     """A new request goes out."""
-    passed = now - budget.at
-    if passed <= 0:
-        return Budget(requests=budget.requests + 1, retries=budget.retries, at=budget.at)
-    left = math.exp(-passed / FADES_IN)  # as `settled`, of which this is the most frequent case
-    return Budget(requests=budget.requests * left + 1, retries=budget.retries * left, at=now)
+    here = settled(budget, now)
+    return Budget(requests=here.requests + 1, retries=here.retries, at=here.at)
 
 
 def withdraw(policy: BudgetPolicy, budget: Budget, now: float) -> tuple[bool, Budget]:
