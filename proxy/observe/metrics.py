@@ -18,7 +18,7 @@ from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Pass, Repeat, Verdict
 from proxy.core.value import dataclass
 from proxy.observe.families import OTHER, Times, counter, folded, gauge, histogram
-from proxy.observe.repeats import times_of_each
+from proxy.observe.repeats import passes_of_each, times_of_each
 from proxy.observe.resending import Resending
 
 SERIES_A_ROUTE = 200
@@ -151,13 +151,13 @@ class Metrics:
             self.answered(*kind, *seconds)
 
     def passed(self, passes: Sequence[Pass]) -> None:
-        for exchange, _, _, seconds, first, _ in passes:
-            self._outcomes[name := exchange.route, exchange.attempts[0].outcome] += 1
+        for exchange, seconds, firsts in passes_of_each(passes):
+            self._outcomes[name := exchange.route, exchange.attempts[0].outcome] += len(firsts)
             times = self._upstream_times.get(name)
             if times is None:
                 times = self._upstream_times[name] = Times()
-            times.add(first)
-            self.answered(name, exchange.method, exchange.status, exchange.verdict, seconds)
+            times.add(*firsts)
+            self.answered(name, exchange.method, exchange.status, exchange.verdict, *seconds)
 
     def watch_passing(self, under_way: Callable[[], Mapping[str, int]]) -> None:
         """`under_way` answers by upstream what is being passed on without a record of its own."""

@@ -139,3 +139,15 @@ def times_of_each(hits: Sequence[Repeat]) -> Iterable[tuple[Kind, list[float]]]:
             alike = found.setdefault(kind, [])
         alike.append(seconds)
     return found.items()
+
+
+def passes_of_each(passes: Sequence[Pass]) -> Iterable[tuple[Exchange, list[float], list[float]]]:
+    """The seconds of all passes of a pattern together, and those to their heads."""
+    found: dict[int, tuple[Exchange, list[float], list[float]]] = {}
+    for exchange, _, _, seconds, first, _ in passes:
+        known = found.get(id(exchange))
+        if known is None:
+            known = found[id(exchange)] = exchange, [], []
+        known[1].append(seconds)
+        known[2].append(first)
+    return found.values()

@@ -92,6 +92,7 @@ class ProxyApp:
                 bits=self._bits,
                 client_token=client_token,
             )
+            self.fast.never = self.shortcuts.plain
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
         self.draining = False

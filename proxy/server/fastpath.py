@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from proxy.core.exchange import Exchange, Repeat, Verdict
 from proxy.core.ports import Clock, Lasting, Observer, Secret
@@ -75,6 +75,7 @@ class FastPath:
         self._identifiers = Identifiers(bits)
         self._ids: list[bytes] = []
         self._answers: dict[bytes, Answer] = {}
+        self.never: Container[bytes] = ()  # requests without a name that are passed on
         self._untold: list[Repeat] = []
         self._told = 0
         self._telling: asyncio.TimerHandle | None = None
@@ -89,6 +90,8 @@ class FastPath:
         found = self._answers.get(data)
         request_id = None
         if found is None:
+            if data in self.never:
+                return None
             found, request_id = self._find(data)
             if found is None:
                 return None

@@ -16,6 +16,9 @@ TOGETHER = 64
 # Each with the gap between it and the next id; the first id begins with what stands before them all.
 _ENDINGS = [b"", *(pair.encode() + b" " for pair in _PAIRS[TOGETHER - 1 :: -1])]
 _NOT_ZERO = 1 << 64 | 1  # neither of a trace's two ids may be
+_TRACE_BITS = 192
+_NONE_ZERO = sum(_NOT_ZERO << (_TRACE_BITS * one) for one in range(TOGETHER))
+_TRACE_DIGITS = 48
 
 
 def request_id(wall: float, bits: Bits) -> str:
@@ -42,3 +45,9 @@ class Identifiers:
         """TOGETHER ids, the last of which sorts first. `wall` is in seconds since 1970."""
         stem = request_id(wall, self._bits)[:-2].encode()
         return stem.join(_ENDINGS).split()
+
+    def traces(self) -> list[bytes]:
+        """TOGETHER values as `traceparent` makes one."""
+        digits = f"{self._bits(_TRACE_BITS * TOGETHER) | _NONE_ZERO:0{_TRACE_DIGITS * TOGETHER}x}".encode()
+        places = range(0, len(digits), _TRACE_DIGITS)
+        return [b"00-%b-%b-00" % (digits[at : at + 32], digits[at + 32 : at + 48]) for at in places]

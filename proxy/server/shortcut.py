@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from proxy.core.caching.serving import annotate
@@ -22,7 +22,7 @@ from proxy.core.forwarding import VIA
 from proxy.core.message import Response
 from proxy.core.ports import Clock, Observer, Secret, Told
 from proxy.gateway.pipeline import passed
-from proxy.server.identifiers import Bits, Identifiers, traceparent
+from proxy.server.identifiers import Bits, Identifiers
 from proxy.server.streaming import write
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _MOST_BYTES = 2048  # of one request's head
 _SOON = 0.02  # seconds until what was answered is told to the observers
 _MOST_UNTOLD = 2000
 _VIA = f"Via: {VIA}".encode()
+_MOST_WRITTEN = 512  # heads that are remembered as they go to the caller
 CLIENT_LEFT = 499  # in the record only: nobody is there to read it
 
 
@@ -55,23 +56,27 @@ Shape = tuple[bytes, bool, bool]
 class Way:
     """What is remembered of one request: what it rests on, what goes out, and what its answers are like."""
 
-    __slots__ = ("passing", "patterns", "target", "template", "token")
+    __slots__ = ("_last", "_patterns", "passing", "target", "template", "token")
 
     def __init__(self, passing: Passing, template: Template, target: str, token: str | None) -> None:
         self.passing = passing
         self.template = template
         self.target = target
         self.token = token  # the callers' token by which it was asked for
-        self.patterns: dict[tuple[int, Told], Exchange] = {}
+        self._patterns: dict[tuple[int, Told], Exchange] = {}
+        self._last: tuple[int, Told | None, Exchange | None] = (0, None, None)
 
     def pattern(self, status: int, told: Told) -> Exchange:
         """The record of such an answer, but for what is each one's own."""
-        known = self.patterns.get((status, told))
+        as_before, told_before, last = self._last
+        if last is not None and told is told_before and status == as_before:
+            return last
+        known = self._patterns.get((status, told))
         if known is None:
             route = self.template.route
             outcome = f"{status // 100}xx"
             attempt = Attempt(started=0.0, status=status, outcome=outcome, endpoint=route.origins[0].url)
-            known = self.patterns[status, told] = Exchange(
+            known = self._patterns[status, told] = Exchange(
                 id="",
                 method="GET",
                 target=self.target,
@@ -83,6 +88,7 @@ class Way:
                 status=status,
                 attempts=[attempt],
             )
+        self._last = status, told, known
         return known
 
 
@@ -107,8 +113,9 @@ class Shortcuts:
         self._token = client_token
         self._identifiers = Identifiers(bits)
         self._ids: list[bytes] = []
+        self._traces: list[bytes] = []
         self._ways: dict[Shape, Way] = {}
-        self._plain: dict[bytes, Way] = {}  # those of them without a name
+        self.plain: dict[bytes, Way] = {}  # those of them without a name, by the whole request
         self._seen: dict[int, bool] = {}  # by the hash of their shape, requests that came once
         self.riding: dict[Ride, None] = {}
         self.answered = 0
@@ -119,23 +126,24 @@ class Shortcuts:
         """Passes a whole request on; False where it has to go the long way, of which nothing has begun."""
         if not self._ways:
             return False
-        way = self._plain.get(data)
+        way = self.plain.get(data)
         if way is not None:
-            return self._passed(data, connection, way, "", b"")
+            return self._passed(data, connection, way, b"", b"")
         if len(data) > _MOST_BYTES:  # the beginning of an upload, mostly: nothing as long was remembered
             return False
         shape, trace, name = _read(data)
         way = self._ways.get(shape)
         return way is not None and self._passed(data, connection, way, trace, name)
 
-    def _passed(self, data: bytes, connection: Connection, way: Way, trace: str, name: bytes) -> bool:
+    def _passed(self, data: bytes, connection: Connection, way: Way, trace: bytes, name: bytes) -> bool:
         now = self.clock.now()
-        if not way.passing.holds(now) or way.token != self._spoken():
+        if not way.passing.holds(now) or (self._token is not None and way.token != self._token.reveal()):
             return False
         wall = self.clock.wall()
         named = name or (self._ids or self._more_ids()).pop()
         ride = Ride(self, connection, data, way, named, now, wall)
-        express = self._expresses.send(way.template, named, trace or traceparent(self._bits), now, ride)
+        traced = trace or (self._traces or self._more_traces()).pop()
+        express = self._expresses.send(way.template, named, traced, now, ride)
         if express is None:
             return False
         ride.express = express
@@ -159,7 +167,7 @@ class Shortcuts:
         if plain.count(b"traceparent") != bool(trace) or plain.count(b"x-request-id") != bool(name):
             return  # one, or one more, that is written in another way
         template = await self._expresses.template(
-            passing.request, passing.route, request_id=exchange.id, traceparent=trace
+            passing.request, passing.route, request_id=exchange.id, traceparent=trace.decode()
         )
         self._forget(shape)
         if template is None or not passing.holds(self.clock.now()):
@@ -168,7 +176,7 @@ class Shortcuts:
             self._forget(next(iter(self._ways)))
         way = self._ways[shape] = Way(passing, template, exchange.target, self._spoken())
         if not trace and not name:
-            self._plain[data] = way
+            self.plain[data] = way
 
     def _seen_before(self, shape: Shape) -> bool:
         """Whether it came already: most requests never come again, and are not worth remembering."""
@@ -182,12 +190,12 @@ class Shortcuts:
 
     def _forget(self, shape: Shape) -> None:
         self._ways.pop(shape, None)
-        self._plain.pop(shape[0], None)
+        self.plain.pop(shape[0], None)
 
     def forget(self) -> None:
         """After a reload nothing that was learned is known to be right."""
         self._ways.clear()
-        self._plain.clear()
+        self.plain.clear()
 
     def tell(self) -> None:
         """Tells the observers what they have not been told yet."""
@@ -224,6 +232,10 @@ class Shortcuts:
     def _more_ids(self) -> list[bytes]:
         self._ids = self._identifiers.several(self.clock.wall())
         return self._ids
+
+    def _more_traces(self) -> list[bytes]:
+        self._traces = self._identifiers.traces()
+        return self._traces
 
     def _spoken(self) -> str | None:
         return None if self._token is None else self._token.reveal()
@@ -270,21 +282,21 @@ class Ride:
         self._told = self._way.passing.told(answer, self._started)
         return self._told is not None
 
-    def gets(self, answer: Plain) -> None:
-        owner, told, way = self._owner, self._told, self._way
+    def gets(self, answer: Plain, body: bytes) -> None:
+        owner, told, way, started = self._owner, self._told, self._way, self._started
         if told is None:
             raise AssertionError("who gets an answer has wanted it")
-        first = owner.clock.now() - self._started
+        now = owner.clock.now
+        first = now() - started
         try:
-            self._connection.write(plain_bytes(answer, told.line, self.name, owner.app))
+            self._connection.write(b"".join((*head_parts(answer, told.line, self.name, owner.app), body)))
         except ConnectionError:
             self._connection.ride = None  # which would say so once more
             self.left()
             return
         self.express = None
-        seconds = owner.clock.now() - self._started
         pattern = way.pattern(answer.status, told)
-        owner.ended(self, (pattern, self.name, self._at, seconds, first, answer.length))
+        owner.ended(self, (pattern, self.name, self._at, now() - started, first, answer.length))
         self._connection.arrived(again=True)
 
     def reads(self, answer: Plain, response: Response) -> None:
@@ -348,33 +360,37 @@ class Ride:
         return exchange
 
 
-def plain_bytes(answer: Plain, line: bytes, name: bytes, app: App) -> bytes:
-    """What `streaming.head_bytes` would write of it, and its body; `name` is the request's id."""
-    pieces = [answer.start, *answer.lines, b"Cache-Status: " + line, b"X-Request-Id: " + name, _VIA]
-    theirs = answer.theirs
-    if theirs:
-        said = theirs.partition(b": ")[2]
-        if said != name:
-            pieces.append(b"Leeward-Upstream-Request-Id: " + said)
-    if not answer.dated:
-        pieces.append(b"Date: " + app.date().encode())
-    pieces.append(b"Content-Length: %d\r\n\r\n%b" % (answer.length, answer.begun))
-    return b"\r\n".join(pieces)
+def head_parts(answer: Plain, line: bytes, name: bytes, app: App) -> tuple[bytes, ...]:
+    """What `streaming.head_bytes` would write of it; `name` is the request's id."""
+    before, after, theirs, end = _written(answer, line)
+    if theirs and theirs != name:
+        after += b"\r\nLeeward-Upstream-Request-Id: " + theirs
+    if answer.dated:
+        return before, name, after, end
+    return before, name, after, b"\r\nDate: " + app.date().encode(), end
 
 
-def _read(data: bytes) -> tuple[Shape, str, bytes]:
+@lru_cache(maxsize=_MOST_WRITTEN)
+def _written(answer: Plain, line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """What stands before the id, what behind it, the upstream's own one, and what ends the head."""
+    before = b"\r\n".join((answer.start, *answer.lines, b"Cache-Status: " + line, b"X-Request-Id: "))
+    theirs = answer.theirs.partition(b": ")[2]
+    return before, b"\r\n" + _VIA, theirs, b"\r\nContent-Length: %d\r\n\r\n" % answer.length
+
+
+def _read(data: bytes) -> tuple[Shape, bytes, bytes]:
     """A request without its names; its traceparent and its id, where it has them."""
     parts = _NAMES.split(data)
     if len(parts) == 1:
-        return (data, False, False), "", b""
+        return (data, False, False), b"", b""
     trace = [value for value in parts[2::5] if value]
     name = [value for value in parts[4::5] if value]
     if len(trace) > 1 or len(name) > 1:
-        return (data, False, False), "", b""
+        return (data, False, False), b"", b""
     shape = b"".join([part for place, part in enumerate(parts) if place % 5 in _STAYS and part])
     return (
         (shape, bool(trace), bool(name)),
-        trace[0].decode() if trace else "",
+        trace[0] if trace else b"",
         name[0] if name else b"",
     )
 

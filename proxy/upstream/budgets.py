@@ -31,13 +31,12 @@ class Budgets:
 
     def requested(self, request: Request, route: Route) -> None:
         """A request is to go out, whatever becomes of it."""
-        self.counted(route, again=bool(tried_before(request.headers)))
+        self.counted(route, self.clock.now(), again=bool(tried_before(request.headers)))
 
-    def counted(self, route: Route, *, again: bool) -> None:
+    def counted(self, route: Route, now: float, *, again: bool) -> None:
         """As `requested`; `again`: the layer above says that it sent the request before."""
         policy = route.retry.budget
         if policy is not None:
-            now = self.clock.now()
             # A request that is a retry of the layer above has had its deposit.
             turn = charge if again else deposit
             self._budgets[route.name] = (policy, turn(self._budget(route.name, now), now))

@@ -140,9 +140,10 @@ class Connector(TCPConnector):
         now = monotonic()
         while idle:
             protocol, since = idle.pop()
-            wire = cast("Wire", protocol)
-            kept = self._keepalive if wire.keeps is None else min(wire.keeps, self._keepalive)
-            if not wire.should_close and not wire.stirred() and now - since < kept:
+            wire, kept = cast("Wire", protocol), self._keepalive
+            if wire.keeps is not None and wire.keeps < kept:
+                kept = wire.keeps
+            if now - since < kept and not wire.should_close and not wire.stirred():
                 if not idle:
                     del self._conns[key]
                 self._acquired.add(wire)

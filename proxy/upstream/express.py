@@ -36,7 +36,7 @@ class Rider(Protocol):
     def wants(self, answer: Plain) -> bool:
         """Whether its caller gets this as it is; else the long way is needed."""
 
-    def gets(self, answer: Plain) -> None:
+    def gets(self, answer: Plain, body: bytes) -> None:
         """The answer, whole."""
 
     def reads(self, answer: Plain, response: Response) -> None:
@@ -49,19 +49,19 @@ class Rider(Protocol):
 class Row:
     """Sendings that all wait equally long for their answers: one timer serves them all."""
 
-    __slots__ = ("_timer", "_waiting", "seconds")
+    __slots__ = ("_loop", "_timer", "_waiting", "seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds = seconds
+        self._loop = loop  # to ask for the running one is a call of the system
         self._waiting: dict[Express, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, one: Express) -> float:
         """The time of the loop until which it waits."""
-        loop = asyncio.get_running_loop()
-        due = self._waiting[one] = loop.time() + self.seconds
+        due = self._waiting[one] = self._loop.time() + self.seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(due, self._look)
         return due
 
     def leave(self, one: Express) -> None:
@@ -69,12 +69,11 @@ class Row:
         self._waiting.pop(one, None)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
         while self._waiting:
             one, due = next(iter(self._waiting.items()))
-            if due > loop.time() + _EARLY:
-                self._timer = loop.call_at(due, self._look)
+            if due > self._loop.time() + _EARLY:
+                self._timer = self._loop.call_at(due, self._look)
                 return
             del self._waiting[one]
             one.expired()
@@ -104,8 +103,8 @@ class Express:
     """One such sending. A core.ports.Begun. Raises ConnectionError where nothing can be sent."""
 
     __slots__ = (
-        *("_due", "_held", "_lost", "_rider", "_size", "_template"),
-        *("permit", "sent", "since", "taken", "traceparent", "wire"),
+        *("_due", "_held", "_lost", "_rider", "_size", "_template", "_trace"),
+        *("permit", "sent", "since", "taken", "wire"),
     )
 
     def __init__(  # noqa: PLR0917 - as in `server.shortcut`
@@ -114,7 +113,7 @@ class Express:
         wire: Wire,
         permit: Permit | None,
         name: bytes,
-        traceparent: str,
+        traceparent: bytes,
         since: float,
         rider: Rider,
     ) -> None:
@@ -126,11 +125,15 @@ class Express:
         self.wire = wire
         self.permit = permit
         self.taken = False
-        self.traceparent = traceparent
         self.since = since
-        self.sent = template.written(name, traceparent.encode())
+        self._trace = traceparent
+        self.sent = template.written(name, traceparent)
         wire.ask(self.sent, self)
         self._due = template.row.join(self)
+
+    @property
+    def traceparent(self) -> str:
+        return self._trace.decode()
 
     @property
     def connection(self) -> Connection:
@@ -140,8 +143,8 @@ class Express:
     # As the wire's First
 
     def took(self, data: bytes) -> None:
-        answer = plain(data) if self._held is None else None
-        if answer is None or not self._taken(answer):
+        found = plain(data) if self._held is None else None
+        if found is None or not self._taken(*found):
             self._hold(data)
 
     def lost(self, exc: BaseException | None) -> None:
@@ -165,7 +168,7 @@ class Express:
 
     # Of an answer that is plain
 
-    def _taken(self, answer: Plain) -> bool:
+    def _taken(self, answer: Plain, begun: bytes) -> bool:
         """Hands it on where everybody agrees that there is nothing more to it."""
         template, rider = self._template, self._rider
         dialect = template.route.dialect
@@ -176,24 +179,23 @@ class Express:
         self.taken = True
         self._rider = _NOBODY
         template.row.leave(self)
-        if answer.left:
-            self._streamed(answer, rider)
+        if len(begun) < answer.length:
+            self._streamed(answer, begun, rider)
             return True
         self.wire.settle(answer.keep_alive)
         template.connector.give(template.dial, self.wire)
         if self.permit is not None:
             self.permit.well(answer.status, answer.headers if answer.telling or dialect.quota else None)
-        rider.gets(answer)
+        rider.gets(answer, begun)
         return True
 
-    def _streamed(self, answer: Plain, rider: Rider) -> None:
-        response = Response(
-            status=answer.status, reason=answer.reason, headers=answer.headers(), body=self._rest(answer)
-        )
+    def _streamed(self, answer: Plain, begun: bytes, rider: Rider) -> None:
+        body = self._rest(answer, begun)
+        response = Response(status=answer.status, reason=answer.reason, headers=answer.headers(), body=body)
         rider.reads(answer, response if self.permit is None else self.permit.answered(response))
 
-    def _rest(self, answer: Plain) -> Continued:
-        payload = self.wire.adopt(answer.left)
+    def _rest(self, answer: Plain, begun: bytes) -> Continued:
+        payload = self.wire.adopt(answer.length - len(begun))
         self.wire.note_keepalive(answer.keep_alive.decode("latin-1") or None)
         rest = Arriving(
             self.connection,
@@ -205,7 +207,7 @@ class Express:
             upload=None,
             place=self._template.dial.place,
         )
-        return Continued(answer.begun, rest)
+        return Continued(begun, rest)
 
     # Of everything else
 
@@ -254,7 +256,7 @@ class _Nobody:
     def wants(self, answer: Plain) -> bool:  # noqa: ARG002 - the rider's
         return False
 
-    def gets(self, answer: Plain) -> None: ...
+    def gets(self, answer: Plain, body: bytes) -> None: ...
 
     def reads(self, answer: Plain, response: Response) -> None: ...
 

@@ -8,6 +8,7 @@ ours to say. All else is none, and goes to the parser.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from proxy.core.caching.admission import READ
 from proxy.core.forwarding import HOP_BY_HOP
@@ -16,6 +17,7 @@ from proxy.core.resilience.quota import TELLING
 
 _MOST_HEAD = 8 * 1024  # bytes; larger ones are rare
 _MOST_FIELDS = 64
+_MOST_HEADS = 512  # that are remembered: an API's answers differ within a second in little, or in every one
 # No two ways to read a byte, so that what does not fit is found out in one go. (Possessive quantifiers would
 # say so, but the `re` of Python 3.11.2 takes what they must not.)
 _HEAD = re.compile(
@@ -58,29 +60,38 @@ def _kind(name: bytes) -> int:
 
 
 class Plain:
-    """A head, line by line, and the first bytes of its body, of which `left` are still to come.
+    """A head, line by line, before a body of `length` bytes.
 
-    `lines` are those that pass as they are, `deciding` those of them that the cache reads. `theirs` is the
-    line with the upstream's id, `keep_alive` the field of that name.
+    `lines` are those that pass as they are, `deciding` those of them that the cache reads. `theirs` is what
+    the upstream calls the request, `keep_alive` the field of that name. Nothing of it changes: equal heads
+    are read once.
     """
 
     __slots__ = (
-        *("begun", "dated", "deciding", "keep_alive", "left", "length", "lines", "start", "status"),
-        *("telling", "theirs"),
+        *("dated", "deciding", "keep_alive", "length", "lines", "start", "status", "telling", "theirs"),
     )
 
-    def __init__(self, start: bytes, status: int, begun: bytes, lines: list[bytes], length: int) -> None:
+    def __init__(  # noqa: PLR0917 - made for each answer that is like no other
+        self,
+        start: bytes,
+        status: int,
+        lines: list[bytes],
+        length: int,
+        deciding: tuple[bytes, ...],
+        theirs: bytes,
+        keep_alive: bytes,
+        dated: bool,  # noqa: FBT001 - as above
+        telling: bool,  # noqa: FBT001 - as above
+    ) -> None:
         self.start = start
         self.status = status
-        self.begun = begun
         self.lines = lines
         self.length = length
-        self.left = length - len(begun)
-        self.deciding: tuple[bytes, ...] = ()
-        self.theirs = b""
-        self.keep_alive = b""
-        self.dated = False
-        self.telling = False
+        self.deciding = deciding
+        self.theirs = theirs
+        self.keep_alive = keep_alive
+        self.dated = dated
+        self.telling = telling
 
     def headers(self) -> Headers:
         """The end-to-end fields."""
@@ -99,10 +110,19 @@ class Plain:
         return self.start[13:].decode("ascii")
 
 
-def plain(data: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
-    """What the first bytes on a connection say; None where they are to be parsed."""
+def plain(data: bytes) -> tuple[Plain, bytes] | None:
+    """The head and what is here of the body; None where the bytes are to be parsed.
+
+    `data` is what came first on a connection.
+    """
     end = data.find(b"\r\n\r\n", 0, _MOST_HEAD) + 4
-    found = _HEAD.fullmatch(data, 0, end)
+    answer, body = _read(data[:end]), data[end:]
+    return None if answer is None or len(body) > answer.length else (answer, body)
+
+
+@lru_cache(maxsize=_MOST_HEADS)
+def _read(head: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
+    found = _HEAD.fullmatch(head)
     if found is None or found[2] in _OTHERS:
         return None
     start, status, block = found.groups()
@@ -149,12 +169,6 @@ def plain(data: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line
             theirs = line
         else:
             return None
-    answer = Plain(start, int(status), data[found.end() :], lines, length)
-    if length < 0 or answer.left < 0:
+    if length < 0:
         return None
-    answer.deciding = deciding
-    answer.theirs = theirs
-    answer.keep_alive = keep_alive
-    answer.dated = dated
-    answer.telling = telling
-    return answer
+    return Plain(start, int(status), lines, length, deciding, theirs, keep_alive, dated, telling)

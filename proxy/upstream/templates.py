@@ -7,6 +7,8 @@ connection, to an upstream that may be asked now.
 
 from __future__ import annotations
 
+import asyncio
+
 from proxy.core.message import Field, Headers, Request, Whole, lower_name
 from proxy.core.ports import Echoed, Steady
 from proxy.core.resilience import deadline
@@ -66,7 +68,7 @@ class Expresses:
         )
 
     def send(
-        self, template: Template, name: bytes, traceparent: str, since: float, rider: Rider
+        self, template: Template, name: bytes, traceparent: bytes, since: float, rider: Rider
     ) -> Express | None:
         """Sends it now; None where it cannot be sent at once, and nothing was begun."""
         attempts, connector = self._attempts, template.connector
@@ -88,11 +90,11 @@ class Expresses:
             if permit is not None:
                 permit.failed(None)
             return None
-        attempts.budgets.counted(template.route, again=template.again)
+        attempts.budgets.counted(template.route, since, again=template.again)
         return express
 
     def _row(self, seconds: float) -> Row:
-        return self._rows.setdefault(seconds, Row(seconds))
+        return self._rows.setdefault(seconds, Row(seconds, asyncio.get_running_loop()))
 
 
 def _regular(request: Request, route: Route) -> bool:

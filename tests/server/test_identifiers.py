@@ -42,3 +42,14 @@ def test_cheap_ids_are_laid_out_like_the_others():
     several = Identifiers(Random(7).getrandbits).several(1_700_000_000.0)
     assert {one[:10].decode() for one in several} == {request_id(1_700_000_000.0, lambda _: 0)[:10]}
     assert all(re.fullmatch(rb"[0-9A-HJKMNP-TV-Z]{26}", one) for one in several)
+
+
+def test_many_traces_are_each_as_one_and_all_different():
+    identifiers = Identifiers(Random(7).getrandbits)
+    traces = [trace.decode() for _ in range(100) for trace in identifiers.traces()]
+    assert len(traces) == 100 * TOGETHER
+    assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", trace) for trace in traces)
+    for place in (1, 2):  # each id by itself
+        assert len({trace.split("-")[place] for trace in traces}) == len(traces)
+    nothing = Identifiers(lambda _: 0).traces()
+    assert nothing == [traceparent(lambda _: 0).encode()] * TOGETHER

@@ -53,6 +53,7 @@ class Rider:
         self.wanting = wanting
         self.seen: list[str] = []
         self.answer: Plain | None = None
+        self.body = b""
         self.response: Response | None = None
         self.told = asyncio.Event()
 
@@ -60,9 +61,9 @@ class Rider:
         self.seen.append("wants")
         return self.wanting
 
-    def gets(self, answer: Plain) -> None:
+    def gets(self, answer: Plain, body: bytes) -> None:
         self.seen.append("gets")
-        self.answer = answer
+        self.answer, self.body = answer, body
         self.told.set()
 
     def reads(self, answer: Plain, response: Response) -> None:
@@ -118,7 +119,7 @@ class Riding:
 
     def send(self, template: Template, rider: Rider, name: bytes = b"two") -> Express:
         since = self.way.attempts.clock.now()
-        express = self.expresses.send(template, name, OTHER_TRACE, since, rider)
+        express = self.expresses.send(template, name, OTHER_TRACE.encode(), since, rider)
         assert express is not None
         return express
 

@@ -144,7 +144,7 @@ async def test_without_an_idle_connection_nothing_is_begun(way: Way) -> None:
     door.base = riding.route.origins[0]
     first, second = Rider(), Rider()
     riding.send(template, first)
-    assert riding.expresses.send(template, b"three", TRACE, 0.0, second) is None
+    assert riding.expresses.send(template, b"three", TRACE.encode(), 0.0, second) is None
     assert (door.seen, second.seen) == (["at once", "at once", "left"], [])
     gate.open()
     assert await told(first) == ["wants", "gets"]
@@ -157,7 +157,7 @@ async def test_an_idle_connection_that_stirs_is_not_used(way: Way) -> None:
     way.origin.on("/last").raw(OK, then="close")
     await way.ask("GET", "/last", injector=riding.token)
     await asyncio.to_thread(way.origin.wait_closed, way.origin.hits("/last")[0])
-    assert riding.expresses.send(template, b"two", TRACE, 0.0, Rider()) is None
+    assert riding.expresses.send(template, b"two", TRACE.encode(), 0.0, Rider()) is None
     assert (riding.hits(), way.counts) == ([], (0, 0))
 
 
@@ -166,7 +166,7 @@ async def test_who_would_have_to_wait_takes_no_connection(way: Way) -> None:
     template = await riding.warm()
     [(_, since)] = template.connector._conns[template.dial.connection_key]
     way.attempts.restraint = Doorkeeper(refuses=Reason.HOLD_OFF)
-    assert riding.expresses.send(template, b"two", TRACE, 0.0, Rider()) is None
+    assert riding.expresses.send(template, b"two", TRACE.encode(), 0.0, Rider()) is None
     assert (riding.hits(), way.counts) == ([], (0, 1))
     assert [kept for _, kept in template.connector._conns[template.dial.connection_key]] == [since]
 
@@ -181,7 +181,7 @@ async def test_each_counts_for_the_budget_once(way: Way, again: bool) -> None:
     assert template.again is again
     counted: list[bool] = []
     budgets = way.attempts.budgets
-    budgets.counted = lambda route, *, again: counted.append(again)  # type: ignore[method-assign]
+    budgets.counted = lambda route, now, *, again: counted.append(again)  # type: ignore[method-assign]
     for _ in range(2):
         rider = Rider()
         express = riding.send(template, rider)

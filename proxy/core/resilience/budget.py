@@ -63,8 +63,11 @@ def remaining(policy: BudgetPolicy, budget: Budget, now: float) -> float:
 
 def deposit(budget: Budget, now: float) -> Budget:
     """A new request goes out."""
-    here = settled(budget, now)
-    return Budget(requests=here.requests + 1, retries=here.retries, at=here.at)
+    passed = now - budget.at
+    if passed <= 0:
+        return Budget(requests=budget.requests + 1, retries=budget.retries, at=budget.at)
+    left = math.exp(-passed / FADES_IN)  # as in `settled`, without a value in between
+    return Budget(requests=budget.requests * left + 1, retries=budget.retries * left, at=now)
 
 
 def withdraw(policy: BudgetPolicy, budget: Budget, now: float) -> tuple[bool, Budget]:
