@@ -13,6 +13,8 @@ from proxy.core.tracing import Trace
 from proxy.core.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.core.ports import Begun, Lasting, Passing
 
 
@@ -107,7 +109,7 @@ class Exchange:
     body_in: bytes = b""  # the first bytes, kept only where log.bodies asks for it
     body_out: bytes = b""
     lasting: Lasting | None = None  # how the same request may be answered again
-    passing: Passing | None = None  # how the same request may be passed on again
+    passing: Callable[[], Passing | None] | None = None  # finds out how the same may be passed on again
     begun: Begun | None = None  # what went out for it before it was decided about
 
 

@@ -32,7 +32,7 @@ from proxy.gateway.content import MOST, gathered
 from proxy.gateway.fetching import Call, Fetch, Fetching
 from proxy.gateway.flight import Confirmed, Failed, Flight, Flights, Freed, Joined, Lead, Outcome
 from proxy.gateway.lasting import LastingHit, Peek
-from proxy.gateway.passing import PastTheCache
+from proxy.gateway.passing import past_the_cache
 from proxy.gateway.refresh import Refresh
 from proxy.gateway.verdicts import Verdicts
 
@@ -171,7 +171,7 @@ class Caching:
             raise NotCachedError
         response = await fetch(request, exchange)
         if request.method == "GET":
-            exchange.passing = PastTheCache(request, route, reason)
+            exchange.passing = past_the_cache(request, route, reason)
         if invalidation.invalidates(request.method, response.status):
             try:
                 for place in invalidation.places(request, response, route, secret=self._secret):

@@ -7,16 +7,18 @@ that is compared before each use: the verdict, and the credential that the key w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.core.caching import lasting, status
 from proxy.core.caching.admission import LASTING, Moment, Skip, admit
-from proxy.core.caching.key import Key
+from proxy.core.caching.key import Key, identify
 from proxy.core.caching.reuse import Miss, reuse
 from proxy.core.exchange import Verdict
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response, Whole
-from proxy.core.ports import Beginning, Clock, Injector, Settled, Told
+from proxy.core.ports import Beginning, Clock, Injector, Passing, Settled, Told
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
 
@@ -127,17 +129,43 @@ class NeverKept:
         return told
 
 
+# Most requests never come again: what it takes to pass them on so is found out when one does.
+
+
+def past_the_cache(request: Request, route: Route, reason: Reason) -> Callable[[], Passing | None]:
+    """What finds out how that goes on as this did; None where its credential is gone."""
+    return partial(_found, PastTheCache, request, route, reason)
+
+
 def never_kept(
     call: Call, flight: Flight, verdicts: Verdicts, clock: Clock, *, secret: bytes
-) -> NeverKept | None:
-    """What goes on as this did, of which nothing was kept; None where that has to be decided each time."""
+) -> Callable[[], Passing | None]:
+    """The same of one whose answer came in this flight, and was not kept.
+
+    None where what becomes of it has to be decided each time.
+    """
     request, route, key = call.request, call.route, call.key
+    return partial(_found, _never_kept, request, route, key, flight.id, verdicts, clock, secret)
+
+
+def _found(how: Callable[..., Passing | None], *what: object) -> Passing | None:
+    try:
+        return how(*what)
+    except CredentialError:
+        return None
+
+
+def _never_kept(  # noqa: PLR0917 - as `never_kept` knows them
+    request: Request, route: Route, key: Key, flight: bytes, verdicts: Verdicts, clock: Clock, secret: bytes
+) -> NeverKept | None:
     if request.method != "GET" or not lasting.PASSING.isdisjoint(route.cache.key.headers):
         return None
     # Only what is known by the key alone is known before anything is looked up.
-    if flight.id != key.primary or verdicts.recall(key.primary, clock.now()) is None:
+    if flight != key.primary or verdicts.recall(key.primary, clock.now()) is None:
         return None
     decision = reuse(request, (), clock.now(), secret=secret)
     if not isinstance(decision, Miss):
         return None
-    return NeverKept(request, route, key, decision.reason, verdicts=verdicts, clock=clock, secret=secret)
+    known = NeverKept(request, route, key, decision.reason, verdicts=verdicts, clock=clock, secret=secret)
+    # The credential may be another one by now.
+    return known if identify(request, route, secret=secret) == key else None

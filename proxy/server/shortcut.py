@@ -154,9 +154,8 @@ class Shortcuts:
 
     async def learn(self, data: bytes, exchange: Exchange) -> None:
         """Remembers how these bytes, one whole request and nothing else, were passed on a second time."""
-        passing = exchange.passing
         alone = len(exchange.attempts) == 1 and exchange.error is None and not exchange.held
-        if passing is None or not alone or exchange.cut or exchange.priority is not None:
+        if exchange.passing is None or not alone or exchange.cut or exchange.priority is not None:
             return
         if len(data) > _MOST_BYTES:
             return
@@ -166,6 +165,9 @@ class Shortcuts:
         plain = data.lower()
         if plain.count(b"traceparent") != bool(trace) or plain.count(b"x-request-id") != bool(name):
             return  # one, or one more, that is written in another way
+        passing = exchange.passing()
+        if passing is None:
+            return
         template = await self._expresses.template(
             passing.request, passing.route, request_id=exchange.id, traceparent=trace.decode()
         )
