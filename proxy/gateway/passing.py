@@ -139,12 +139,14 @@ def past_the_cache(request: Request, route: Route, reason: Reason) -> Callable[[
 
 def never_kept(
     call: Call, flight: Flight, verdicts: Verdicts, clock: Clock, *, secret: bytes
-) -> Callable[[], Passing | None]:
+) -> Callable[[], Passing | None] | None:
     """The same of one whose answer came in this flight, and was not kept.
 
-    None where what becomes of it has to be decided each time.
+    It finds none where what becomes of such a request has to be decided each time.
     """
     request, route, key = call.request, call.route, call.key
+    if request.method != "GET" or call.exchange.method != "GET":
+        return None
     return partial(_found, _never_kept, request, route, key, flight.id, verdicts, clock, secret)
 
 
@@ -158,7 +160,7 @@ def _found(how: Callable[..., Passing | None], *what: object) -> Passing | None:
 def _never_kept(  # noqa: PLR0917 - as `never_kept` knows them
     request: Request, route: Route, key: Key, flight: bytes, verdicts: Verdicts, clock: Clock, secret: bytes
 ) -> NeverKept | None:
-    if request.method != "GET" or not lasting.PASSING.isdisjoint(route.cache.key.headers):
+    if not lasting.PASSING.isdisjoint(route.cache.key.headers):
         return None
     # Only what is known by the key alone is known before anything is looked up.
     if flight != key.primary or verdicts.recall(key.primary, clock.now()) is None:

@@ -77,22 +77,25 @@ class ProxyApp:
         self._bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311
         self._date = ("", -1)
         self.fast: FastPath | None = None
+        self.shortcuts: Shortcuts | None = None
         if fast_path and keep == 0 and sample == 0:
             # What a trace or the debug log tells of a request has to be gathered on the long way.
+            if expresses is not None:
+                self.shortcuts = Shortcuts(
+                    self,
+                    expresses,
+                    clock=clock,
+                    observers=self._observers,
+                    bits=self._bits,
+                    client_token=client_token,
+                )
             self.fast = FastPath(
-                clock=clock, observers=self._observers, bits=self._bits, client_token=client_token
-            )
-        self.shortcuts: Shortcuts | None = None
-        if self.fast is not None and expresses is not None:
-            self.shortcuts = Shortcuts(
-                self,
-                expresses,
                 clock=clock,
                 observers=self._observers,
                 bits=self._bits,
                 client_token=client_token,
+                passed=() if self.shortcuts is None else self.shortcuts.unnamed,
             )
-            self.fast.never = self.shortcuts.plain
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
         self.draining = False
@@ -116,10 +119,12 @@ class ProxyApp:
             exchange = self.record(method=message.method)
             self.opened(exchange)
         head: Head | None = None
+        token: str | None = None
         unsafe = False
         try:
             try:
                 head = read(message, most_body=self._max_request_body)
+                token = self._let_in(head, exchange)
                 response = await self._answer(connection, head, payload, exchange)
             except APIError as failure:
                 # Who sends what two readers could take for two things is not read further.
@@ -137,9 +142,7 @@ class ProxyApp:
                 connection, response, head, exchange, date=self.date(), last=last, keep=self._keep
             )
             if again and connection.whole and self.fast is not None and head is not None and not head.old:
-                self.fast.learn(connection.whole, exchange)
-                if self.shortcuts is not None:
-                    await self.shortcuts.learn(connection.whole, exchange)
+                await self._learn(connection.whole, exchange, token)
             return again
         except (asyncio.CancelledError, ConnectionError):
             exchange.cut = True
@@ -149,6 +152,16 @@ class ProxyApp:
             if exchange.begun is not None:
                 exchange.begun.drop()
             self.closed(exchange)
+
+    async def _learn(self, data: bytes, exchange: Exchange, token: str | None) -> None:
+        """Of what was answered, how the same would be answered at once."""
+        try:
+            if self.fast is not None:
+                self.fast.learn(data, exchange, token)
+            if self.shortcuts is not None:
+                await self.shortcuts.learn(data, exchange, token)
+        except Exception as error:  # noqa: BLE001  # as in `handle`; its caller has the answer and misses nothing
+            self._bug(exchange.id, error)
 
     async def _carry(
         self, connection: Connection, response: Response, duplex: Duplex, key: str, exchange: Exchange
@@ -180,15 +193,18 @@ class ProxyApp:
         finally:
             self.closed(exchange)
 
-    async def _answer(
-        self, connection: Connection, head: Head, payload: StreamReader, exchange: Exchange
-    ) -> Response:
+    def _let_in(self, head: Head, exchange: Exchange) -> str | None:
+        """Who asks for what; the callers' token by which it may. Raises CallerError."""
         exchange.target = head.target.partition("?")[0]
         exchange.headers_in = head.headers
         exchange.id = callers_id(head.headers) or exchange.id
         if self._sample > 0:
             exchange.trace = begin(head.headers, sample=self._sample, bits=self._bits)
-        self._check_caller(head)
+        return None if self._client_token is None else _checked(head, self._client_token.reveal())
+
+    async def _answer(
+        self, connection: Connection, head: Head, payload: StreamReader, exchange: Exchange
+    ) -> Response:
         body: Whole | CallerBody
         if head.length == 0:
             body = Whole()
@@ -231,18 +247,6 @@ class ProxyApp:
             self.fast.tell()
         if self.shortcuts is not None:
             self.shortcuts.tell()
-
-    def _check_caller(self, head: Head) -> None:
-        if self._client_token is None:
-            return
-        wanted = self._client_token.reveal().encode()
-        given = head.headers.all("leeward-token")
-        for line in head.headers.all("proxy-authorization"):
-            scheme, _, token = line.partition(" ")
-            if scheme.lower() == "bearer":
-                given.append(token.strip())
-        if not any(hmac.compare_digest(wanted, token.encode("latin-1")) for token in given):
-            raise CallerError("Send the token as Leeward-Token or Proxy-Authorization: Bearer.")
 
     def _failure(self, failure: APIError, exchange: Exchange) -> Response:
         response = failed(failure, exchange.method, exchange)
@@ -311,3 +315,15 @@ class ProxyApp:
         if second != self._date[1]:
             self._date = (formatdate(second, usegmt=True), second)
         return self._date[0]
+
+
+def _checked(head: Head, wanted: str) -> str:
+    """The token that was wanted, where the caller gave it. Raises CallerError."""
+    given = head.headers.all("leeward-token")
+    for line in head.headers.all("proxy-authorization"):
+        scheme, _, token = line.partition(" ")
+        if scheme.lower() == "bearer":
+            given.append(token.strip())
+    if not any(hmac.compare_digest(wanted.encode(), token.encode("latin-1")) for token in given):
+        raise CallerError("Send the token as Leeward-Token or Proxy-Authorization: Bearer.")
+    return wanted

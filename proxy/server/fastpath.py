@@ -66,16 +66,23 @@ class FastPath:
     """The remembered answers of one listening socket."""
 
     def __init__(
-        self, *, clock: Clock, observers: Sequence[Observer], bits: Bits, client_token: Secret | None
+        self,
+        *,
+        clock: Clock,
+        observers: Sequence[Observer],
+        bits: Bits,
+        client_token: Secret | None,
+        passed: Container[bytes] = (),
     ) -> None:
+        """`passed` are requests without a name that are passed on: nothing of them is looked for."""
         self._now = clock.now
         self._wall = clock.wall
         self._observers = observers
         self._token = client_token
+        self._passed = passed
         self._identifiers = Identifiers(bits)
         self._ids: list[bytes] = []
         self._answers: dict[bytes, Answer] = {}
-        self.never: Container[bytes] = ()  # requests without a name that are passed on
         self._untold: list[Repeat] = []
         self._told = 0
         self._telling: asyncio.TimerHandle | None = None
@@ -90,7 +97,7 @@ class FastPath:
         found = self._answers.get(data)
         request_id = None
         if found is None:
-            if data in self.never:
+            if data in self._passed:
                 return None
             found, request_id = self._find(data)
             if found is None:
@@ -114,8 +121,11 @@ class FastPath:
             self._telling = asyncio.get_running_loop().call_later(_SOON, self.tell)
         return now
 
-    def learn(self, data: bytes, exchange: Exchange) -> None:
-        """Remembers how these bytes, one whole request and nothing else, were answered."""
+    def learn(self, data: bytes, exchange: Exchange, token: str | None) -> None:
+        """Remembers how these bytes, one whole request and nothing else, were answered.
+
+        `token` is the callers' one by which they were let in; there may be another by now.
+        """
         lasting = exchange.lasting
         if lasting is None or exchange.cut or exchange.verdict is not Verdict.HIT or len(data) > _MOST_BYTES:
             return
@@ -139,14 +149,9 @@ class FastPath:
             status=exchange.status,
             bytes_out=exchange.bytes_out,
         )
-        token = None if self._token is None else self._token.reveal()
         answer = Answer(lasting, pattern, token)
         if len(answer.head) == _PARTS:
             self._answers[shape] = answer
-
-    def forget(self) -> None:
-        """After a reload nothing that was learned is known to be right."""
-        self._answers.clear()
 
     def tell(self) -> None:
         """Tells the observers what they have not been told yet."""

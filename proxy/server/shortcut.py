@@ -115,7 +115,7 @@ class Shortcuts:
         self._ids: list[bytes] = []
         self._traces: list[bytes] = []
         self._ways: dict[Shape, Way] = {}
-        self.plain: dict[bytes, Way] = {}  # those of them without a name, by the whole request
+        self.unnamed: dict[bytes, Way] = {}  # those of them without a name, by the whole request
         self._seen: dict[int, bool] = {}  # by the hash of their shape, requests that came once
         self.riding: dict[Ride, None] = {}
         self.answered = 0
@@ -126,7 +126,7 @@ class Shortcuts:
         """Passes a whole request on; False where it has to go the long way, of which nothing has begun."""
         if not self._ways:
             return False
-        way = self.plain.get(data)
+        way = self.unnamed.get(data)
         if way is not None:
             return self._passed(data, connection, way, b"", b"")
         if len(data) > _MOST_BYTES:  # the beginning of an upload, mostly: nothing as long was remembered
@@ -152,18 +152,18 @@ class Shortcuts:
         connection.carries(ride)
         return True
 
-    async def learn(self, data: bytes, exchange: Exchange) -> None:
-        """Remembers how these bytes, one whole request and nothing else, were passed on a second time."""
-        alone = len(exchange.attempts) == 1 and exchange.error is None and not exchange.held
-        if exchange.passing is None or not alone or exchange.cut or exchange.priority is not None:
-            return
-        if len(data) > _MOST_BYTES:
+    async def learn(self, data: bytes, exchange: Exchange, token: str | None) -> None:
+        """Remembers how these bytes, one whole request and nothing else, were passed on a second time.
+
+        `token` is as in `FastPath.learn`.
+        """
+        if exchange.passing is None or not _plain(exchange) or len(data) > _MOST_BYTES:
             return
         shape, trace, name = _read(data)
         if not self._seen_before(shape):
             return
-        plain = data.lower()
-        if plain.count(b"traceparent") != bool(trace) or plain.count(b"x-request-id") != bool(name):
+        lowered = data.lower()
+        if lowered.count(b"traceparent") != bool(trace) or lowered.count(b"x-request-id") != bool(name):
             return  # one, or one more, that is written in another way
         passing = exchange.passing()
         if passing is None:
@@ -176,9 +176,9 @@ class Shortcuts:
             return  # the credential on it may be another than the one that is asked for
         if len(self._ways) >= _MOST_WAYS:
             self._forget(next(iter(self._ways)))
-        way = self._ways[shape] = Way(passing, template, exchange.target, self._spoken())
+        way = self._ways[shape] = Way(passing, template, exchange.target, token)
         if not trace and not name:
-            self.plain[data] = way
+            self.unnamed[data] = way
 
     def _seen_before(self, shape: Shape) -> bool:
         """Whether it came already: most requests never come again, and are not worth remembering."""
@@ -192,12 +192,7 @@ class Shortcuts:
 
     def _forget(self, shape: Shape) -> None:
         self._ways.pop(shape, None)
-        self.plain.pop(shape[0], None)
-
-    def forget(self) -> None:
-        """After a reload nothing that was learned is known to be right."""
-        self._ways.clear()
-        self.plain.clear()
+        self.unnamed.pop(shape[0], None)
 
     def tell(self) -> None:
         """Tells the observers what they have not been told yet."""
@@ -238,9 +233,6 @@ class Shortcuts:
     def _more_traces(self) -> list[bytes]:
         self._traces = self._identifiers.traces()
         return self._traces
-
-    def _spoken(self) -> str | None:
-        return None if self._token is None else self._token.reveal()
 
 
 class Ride:
@@ -360,6 +352,13 @@ class Ride:
         exchange.deadline = self._started + way.template.route.timeouts.total
         app.opened(exchange)
         return exchange
+
+
+def _plain(exchange: Exchange) -> bool:
+    """Whether nothing happened to it but that it went upstream once and was answered."""
+    once = len(exchange.attempts) == 1 and exchange.error is None and not exchange.held
+    # Of another method, what the cache learned from it says nothing of itself.
+    return exchange.method == "GET" and once and not exchange.cut and exchange.priority is None
 
 
 def head_parts(answer: Plain, line: bytes, name: bytes, app: App) -> tuple[bytes, ...]:

@@ -75,7 +75,7 @@ class Plain:
         self,
         start: bytes,
         status: int,
-        lines: list[bytes],
+        lines: tuple[bytes, ...],
         length: int,
         deciding: tuple[bytes, ...],
         theirs: bytes,
@@ -116,8 +116,10 @@ def plain(data: bytes) -> tuple[Plain, bytes] | None:
     `data` is what came first on a connection.
     """
     end = data.find(b"\r\n\r\n", 0, _MOST_HEAD) + 4
-    answer, body = _read(data[:end]), data[end:]
-    return None if answer is None or len(body) > answer.length else (answer, body)
+    answer = _read(data[:end])
+    if answer is None or len(data) - end > answer.length:
+        return None
+    return answer, data[end:]
 
 
 @lru_cache(maxsize=_MOST_HEADS)
@@ -171,4 +173,4 @@ def _read(head: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line
             return None
     if length < 0:
         return None
-    return Plain(start, int(status), lines, length, deciding, theirs, keep_alive, dated, telling)
+    return Plain(start, int(status), tuple(lines), length, deciding, theirs, keep_alive, dated, telling)

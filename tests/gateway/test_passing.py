@@ -146,6 +146,25 @@ async def _nobody(_: Request, __: Exchange) -> Response:
     raise AssertionError("nobody is asked")
 
 
+@pytest.mark.parametrize("name", ["another", None])
+async def test_not_where_the_credential_changed_before_it_was_asked_for(
+    stage: Stage, changing: Changing, name: str | None
+) -> None:
+    """The key is the old one's."""
+    found = []
+    for wanted in (request(), request(NEVER)):
+        changing.name = "one"
+        stage.script.append(response(NEVER))
+        answer, exchange = await stage.ask(wanted)
+        answer.body.close()
+        changing.name = name
+        assert exchange.passing is not None
+        found.append(exchange.passing())
+    never, bypass = found
+    assert never is None
+    assert (bypass is None) is (name is None), "what passes the cache has no key"
+
+
 # What is told of an answer
 
 

@@ -29,7 +29,7 @@ API: dict[str, Any] = {
     "prefix": "/",
     "auth": {"type": "bearer", "token": "sesame-sesame"},
     "retry": {"attempts": 2, "backoff": {"initial": "1ms", "max": "1ms"}},
-    "timeout": {"connect": "2s", "attempt": "0.3s", "total": "2s"},
+    "timeout": {"connect": "2s", "attempt": "0.8s", "total": "4s"},
     "circuit_breaker": None,
 }
 

@@ -250,18 +250,6 @@ async def test_a_draining_process_tells_each_caller_to_leave():
         assert b"\r\nConnection: close\r\n" in await caller.ask(PLAIN)
 
 
-async def test_after_a_reload_nothing_is_known():
-    async with fast_side() as (made, _):
-        caller = made.caller()
-        for _ in range(3):
-            await caller.ask(PLAIN)
-        assert made.app.fast is not None
-        made.app.fast.forget()
-        await caller.ask(PLAIN)
-        await caller.ask(PLAIN)
-    assert made.at_once == 2
-
-
 async def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr("proxy.server.fastpath._MOST_ANSWERS", 3)
     async with fast_side() as (made, _):

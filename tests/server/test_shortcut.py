@@ -333,8 +333,6 @@ async def test_what_is_remembered_is_bounded(origin: Origin, monkeypatch: Any) -
         await caller.close()
         assert made.app.shortcuts is not None
         assert len(made.app.shortcuts._ways) == 3
-        made.app.shortcuts.forget()
-        assert not made.app.shortcuts._ways
 
 
 async def test_many_callers_at_once_get_each_their_own(origin: Origin) -> None:

@@ -28,7 +28,7 @@ async def test_a_whole_answer_is_handed_on_at_once(way: Way) -> None:
     assert way.counts == (1, 0)
     assert await told(rider) == ["wants", "gets"]
     assert rider.answer is not None
-    assert (rider.answer.lines, rider.body) == ([b"X-A: 1"], b"ok")
+    assert (rider.answer.lines, rider.body) == ((b"X-A: 1",), b"ok")
     assert (express.taken, way.counts) == (True, (0, 1))
     express.drop()  # which has nothing to say any more
     assert way.counts == (0, 1)

@@ -162,7 +162,7 @@ ROWS: dict[str, Sent] = {
     "nothing was sent: TLS failed": no_tls,
     "a kept connection was closed before anything was written": closed_while_kept,
     "a kept connection broke before a byte of answer": broken_while_kept,
-    "no answer within `timeout.attempt`": first(Gate(), timeouts={"attempt": 0.1}),
+    "no answer within `timeout.attempt`": first(Gate(), timeouts={"attempt": 0.5}),
     "the connection broke before the answer": first(b"", then="close"),
     "the answer's head broke off or makes no sense": first(HEAD + b"X-A", then="close"),
     "the answer had begun, then broke": first(HEAD + b"Content-Length: 9\r\n\r\nbro", then="close"),
