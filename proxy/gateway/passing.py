@@ -134,7 +134,7 @@ class NeverKept:
 
 def past_the_cache(request: Request, route: Route, reason: Reason) -> Callable[[], Passing | None]:
     """What finds out how that goes on as this did; None where its credential is gone."""
-    return partial(_found, PastTheCache, request, route, reason)
+    return partial(_past_the_cache, request, route, reason)
 
 
 def never_kept(
@@ -144,30 +144,37 @@ def never_kept(
 
     It finds none where what becomes of such a request has to be decided each time.
     """
-    request, route, key = call.request, call.route, call.key
-    if request.method != "GET" or call.exchange.method != "GET":
+    if call.request.method != "GET" or call.exchange.method != "GET":
         return None
-    return partial(_found, _never_kept, request, route, key, flight.id, verdicts, clock, secret)
+    # Only what is known by the key alone is known before anything is looked up.
+    if flight.id != call.key.primary:
+        return None
+    # Not the call itself, which knows the exchange that will hold this.
+    return partial(
+        _never_kept, call.request, call.route, call.key, verdicts=verdicts, clock=clock, secret=secret
+    )
 
 
-def _found(how: Callable[..., Passing | None], *what: object) -> Passing | None:
+def _past_the_cache(request: Request, route: Route, reason: Reason) -> PastTheCache | None:
     try:
-        return how(*what)
+        return PastTheCache(request, route, reason)
     except CredentialError:
         return None
 
 
-def _never_kept(  # noqa: PLR0917 - as `never_kept` knows them
-    request: Request, route: Route, key: Key, flight: bytes, verdicts: Verdicts, clock: Clock, secret: bytes
+def _never_kept(
+    request: Request, route: Route, key: Key, *, verdicts: Verdicts, clock: Clock, secret: bytes
 ) -> NeverKept | None:
     if not lasting.PASSING.isdisjoint(route.cache.key.headers):
         return None
-    # Only what is known by the key alone is known before anything is looked up.
-    if flight != key.primary or verdicts.recall(key.primary, clock.now()) is None:
+    if verdicts.recall(key.primary, clock.now()) is None:
         return None
     decision = reuse(request, (), clock.now(), secret=secret)
     if not isinstance(decision, Miss):
         return None
-    known = NeverKept(request, route, key, decision.reason, verdicts=verdicts, clock=clock, secret=secret)
-    # The credential may be another one by now.
-    return known if identify(request, route, secret=secret) == key else None
+    try:
+        known = NeverKept(request, route, key, decision.reason, verdicts=verdicts, clock=clock, secret=secret)
+        # The credential may be another one by now.
+        return known if identify(request, route, secret=secret) == key else None
+    except CredentialError:
+        return None

@@ -12,9 +12,10 @@ from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 
 from proxy.core.failure import APIError, DeadlineExceededError, UpstreamTimeoutError
+from proxy.upstream.patience import LAST_LOOK
 from proxy.upstream.translate import LIBRARY_ERRORS, translate
 from proxy.upstream.upload import Upload
-from proxy.upstream.wire import Wire, unread
+from proxy.upstream.wire import Wire, arrived, unread
 
 _EARLY = 0.001
 
@@ -31,6 +32,7 @@ class Arriving:
         "_due",
         "_handle",
         "_idle",
+        "_looked",
         "_over",
         "_payload",
         "_place",
@@ -63,6 +65,7 @@ class Arriving:
         self._place = place
         self._over = False
         self._waiting = False
+        self._looked = False
         self._due = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
@@ -120,6 +123,7 @@ class Arriving:
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         self._waiting = True
+        self._looked = False
         self._due = loop.time() + self._idle
         if self._handle is None:
             self._handle = loop.call_at(self._limit(), self._fire)
@@ -133,14 +137,18 @@ class Arriving:
         return self._due if self._total is None else min(self._due, self._total)
 
     def _fire(self) -> None:
-        # A reader that pauses is not the upstream's silence: its next read starts the wait anew.
+        # A reader that pauses is not the upstream's silence: its next read starts the wait anew. Nor is one
+        # that has not run yet since more came.
         self._handle = None
-        if not self._waiting:
+        if not self._waiting or arrived(self._payload):
             return
         loop = asyncio.get_running_loop()
         limit = self._limit()
         if loop.time() < limit - _EARLY:
             self._handle = loop.call_at(limit, self._fire)
+        elif not self._looked:
+            self._looked = True
+            self._handle = loop.call_later(LAST_LOOK, self._fire)
         elif self._total is not None and self._total <= self._due:
             self._payload.set_exception(
                 DeadlineExceededError("The answer was not complete in time.", sent=True)

@@ -1,7 +1,8 @@
 """How long is an answer's head still waited for?
 
 One timer an attempt. While a body is sent the wait starts anew with each piece, so that a long upload is
-not a slow answer; the total never moves.
+not a slow answer; the total never moves. A process that was held up is not a slow upstream: what came
+meanwhile is read before a wait is called over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import Enum, auto
 from proxy.upstream.wire import Wire
 
 _EARLY = 0.001  # loops may run a timer so much too soon, seconds
+LAST_LOOK = 0.002  # seconds; uvloop runs timers before it reads, this one after it
 
 
 class Spent(Enum):
@@ -25,7 +27,7 @@ class Spent(Enum):
 class Patience:
     """Runs from its making until `end`. Times are the loop's, in seconds; `total` is a point of them."""
 
-    __slots__ = ("_due", "_handle", "_loop", "_of_caller", "_total", "_wire", "spent")
+    __slots__ = ("_due", "_handle", "_looked", "_loop", "_of_caller", "_total", "_wire", "spent")
 
     def __init__(self, wire: Wire, *, attempt: float, total: float) -> None:
         self._wire = wire
@@ -33,6 +35,7 @@ class Patience:
         self._due = loop.time() + attempt
         self._total = total
         self._of_caller = False
+        self._looked = False
         self.spent: Spent | None = None
         self._handle = loop.call_at(min(self._due, total), self._fire)
 
@@ -51,6 +54,10 @@ class Patience:
         limit = min(self._due, self._total)
         if self._loop.time() < limit - _EARLY:
             self._handle = self._loop.call_at(limit, self._fire)
+            return
+        if not self._looked:
+            self._looked = True
+            self._handle = self._loop.call_later(LAST_LOOK, self._fire)
             return
         if self._total <= self._due:
             self.spent = Spent.TOTAL

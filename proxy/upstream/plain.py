@@ -8,12 +8,14 @@ ours to say. All else is none, and goes to the parser.
 from __future__ import annotations
 
 import re
+from dataclasses import field
 from functools import lru_cache
 
 from proxy.core.caching.admission import READ
 from proxy.core.forwarding import HOP_BY_HOP
 from proxy.core.message import Field, Headers
 from proxy.core.resilience.quota import TELLING
+from proxy.core.value import dataclass
 
 _MOST_HEAD = 8 * 1024  # bytes; larger ones are rare
 _MOST_FIELDS = 64
@@ -41,6 +43,7 @@ _KINDS = {
     "keep-alive": _KEEP_ALIVE,
     "x-request-id": _ID,
 }
+_WRITTEN = frozenset({_LENGTH, _CONNECTION, _KEEP_ALIVE, _ID})  # by us, and in our places
 _BY_NAME: dict[bytes, int] = {}
 _MOST_NAMES = 1024  # names come from strangers: the table of spellings must not grow with them
 
@@ -59,39 +62,23 @@ def _kind(name: bytes) -> int:
     return kind
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plain:
-    """A head, line by line, before a body of `length` bytes.
+    """A head, line by line, before a body of `length` bytes; equal heads are read once.
 
-    `lines` are those that pass as they are, `deciding` those of them that the cache reads. `theirs` is what
-    the upstream calls the request, `keep_alive` the field of that name. Nothing of it changes: equal heads
-    are read once.
+    `lines` are those that pass as they are, `deciding` those of them that the cache reads. `theirs` is the
+    line with the upstream's id, `keep_alive` the field of that name. It is `telling` of quotas.
     """
 
-    __slots__ = (
-        *("dated", "deciding", "keep_alive", "length", "lines", "start", "status", "telling", "theirs"),
-    )
-
-    def __init__(  # noqa: PLR0917 - made for each answer that is like no other
-        self,
-        start: bytes,
-        status: int,
-        lines: tuple[bytes, ...],
-        length: int,
-        deciding: tuple[bytes, ...],
-        theirs: bytes,
-        keep_alive: bytes,
-        dated: bool,  # noqa: FBT001 - as above
-        telling: bool,  # noqa: FBT001 - as above
-    ) -> None:
-        self.start = start
-        self.status = status
-        self.lines = lines
-        self.length = length
-        self.deciding = deciding
-        self.theirs = theirs
-        self.keep_alive = keep_alive
-        self.dated = dated
-        self.telling = telling
+    start: bytes
+    status: int
+    length: int
+    dated: bool
+    telling: bool
+    lines: tuple[bytes, ...] = field(repr=False)
+    deciding: tuple[bytes, ...] = field(repr=False)
+    theirs: bytes = field(repr=False)
+    keep_alive: bytes = field(repr=False)
 
     def headers(self) -> Headers:
         """The end-to-end fields."""
@@ -123,54 +110,48 @@ def plain(data: bytes) -> tuple[Plain, bytes] | None:
 
 
 @lru_cache(maxsize=_MOST_HEADS)
-def _read(head: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
+def _read(head: bytes) -> Plain | None:
     found = _HEAD.fullmatch(head)
     if found is None or found[2] in _OTHERS:
         return None
     start, status, block = found.groups()
-    every = block.split(b"\r\n")
-    every.pop()
-    if len(every) > _MOST_FIELDS:
-        return None
     lines: list[bytes] = []
-    deciding: tuple[bytes, ...] = ()
-    theirs = keep_alive = b""
-    dated = telling = False
-    length = -1
-    for line in every:
+    of_kind: dict[int, list[bytes]] = {}
+    for line in block.split(b"\r\n")[:-1]:
         name = line[: line.index(b":")]
         kind = _BY_NAME.get(name)
         if kind is None:
             kind = _kind(name)
-        if not kind:
+        if kind not in _WRITTEN:
             lines.append(line)
-        elif kind == _LENGTH:
-            value = line[len(name) + 2 :]
-            if length >= 0 or _DIGITS.fullmatch(value) is None:
-                return None
-            length = int(value)
-        elif kind == _DATE:
-            dated = True
-            lines.append(line)
-        elif kind == _TYPE:
-            if line[len(name) + 2 :].lower().startswith(_EVENTS):
-                return None
-            lines.append(line)
-        elif kind == _CONNECTION:
-            if line[len(name) + 2 :] not in _KEPT:
-                return None
-        elif kind == _DECIDES:
-            deciding += (line,)
-            lines.append(line)
-        elif kind == _QUOTA:
-            telling = True
-            lines.append(line)
-        elif kind == _KEEP_ALIVE:
-            keep_alive = line[len(name) + 2 :]
-        elif kind == _ID and not theirs:
-            theirs = line
-        else:
-            return None
-    if length < 0:
+        if kind:
+            of_kind.setdefault(kind, []).append(line)
+    lengths = _values(of_kind, _LENGTH)
+    if len(lengths) != 1 or _DIGITS.fullmatch(lengths[0]) is None or not _regular(of_kind, block):
         return None
-    return Plain(start, int(status), tuple(lines), length, deciding, theirs, keep_alive, dated, telling)
+    return Plain(
+        start=start,
+        status=int(status),
+        length=int(lengths[0]),
+        dated=_DATE in of_kind,
+        telling=_QUOTA in of_kind,
+        lines=tuple(lines),
+        deciding=tuple(of_kind.get(_DECIDES, ())),
+        theirs=of_kind.get(_ID, [b""])[0],
+        keep_alive=b"".join(_values(of_kind, _KEEP_ALIVE)[-1:]),
+    )
+
+
+def _regular(of_kind: dict[int, list[bytes]], block: bytes) -> bool:
+    """Whether no line speaks against an answer that passes as it is, on a connection that stays."""
+    return (
+        _REFUSED not in of_kind
+        and block.count(b"\r\n") <= _MOST_FIELDS
+        and len(of_kind.get(_ID, ())) <= 1
+        and _KEPT.issuperset(_values(of_kind, _CONNECTION))
+        and not any(value.lower().startswith(_EVENTS) for value in _values(of_kind, _TYPE))
+    )
+
+
+def _values(of_kind: dict[int, list[bytes]], kind: int) -> list[bytes]:
+    return [line.partition(b": ")[2] for line in of_kind.get(kind, ())]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+from proxy.core.failure import CredentialError
 from proxy.core.message import Field, Headers, Request, Whole, lower_name
 from proxy.core.ports import Echoed, Steady
 from proxy.core.resilience import deadline
@@ -46,7 +47,10 @@ class Expresses:
         )
         if marked is None or pooled is None:
             return None
-        credited = await route.injector.inject(marked, origin)
+        try:
+            credited = await route.injector.inject(marked, origin)
+        except CredentialError:
+            return None  # gone since; whoever sends the next one is told so
         start = head.written(credited, 0, path=origin.path, authority=origin.authority)
         first, second = _ID.encode(), _TRACE.encode()
         if start.count(first) != 1 or start.count(second) != 1:

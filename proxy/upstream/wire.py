@@ -67,6 +67,11 @@ def unread(payload: StreamReader) -> bytes:
     return payload._read_nowait(-1)  # noqa: SLF001 - the public one raises before it gives
 
 
+def arrived(payload: StreamReader) -> bool:
+    """Whether more of a body is here, or its end."""
+    return payload.is_eof() or bool(payload._buffer)  # noqa: SLF001 - there is no public way to look
+
+
 class Wire(ResponseHandler):
     """One connection; `expect`, write a request, then await `head`."""
 
@@ -171,7 +176,9 @@ class Wire(ResponseHandler):
         self.set_exception(ConnectionAbortedError("given up"))
 
     def expire(self) -> None:
-        """Whoever waits for the head gets a timeout."""
+        """Whoever waits for the head gets a timeout; does nothing where the head is here already."""
+        if self.answer is not None:
+            return
         if self._first is not None:
             self._first.expired()
         self.set_exception(SocketTimeoutError("no answer in time"))

@@ -85,11 +85,11 @@ async def test_the_total_spans_all_attempts_and_waits(way: Way) -> None:
     way.origin.on("/x").raw(Gate())
     begun = time.monotonic()
     got = await way.ask(
-        timeouts={"attempt": 0.1, "total": 0.25}, retry={"attempts": 100, "initial": 0, "max_wait": 0}
+        timeouts={"attempt": 1, "total": 2}, retry={"attempts": 100, "initial": 0, "max_wait": 0}
     )
     assert isinstance(got.failure, DeadlineExceededError)
-    assert way.origin.count() <= 3
-    assert time.monotonic() - begun < 5
+    assert way.origin.count() == 2
+    assert time.monotonic() - begun < 60
     assert got.told[-1] == ("timeout", "no-time-left")
 
 

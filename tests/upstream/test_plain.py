@@ -173,13 +173,7 @@ def test_what_is_said_of_it() -> None:
     ]
     answer = found(said(*fields) + b"ok")
     one, two, three, _, five, six, seven = fields
-    assert answer.lines == (
-        one,
-        two,
-        five,
-        six,
-        seven,
-    )
+    assert answer.lines == (one, two, five, six, seven)
     assert (answer.theirs, answer.keep_alive) == (three, b"timeout=5")
     assert (answer.deciding, answer.dated, answer.telling) == ((five, six), True, False)
     assert [name for name, _ in answer.headers().fields] == [
@@ -187,6 +181,12 @@ def test_what_is_said_of_it() -> None:
         *(b"x-request-id", b"Content-Length"),
     ]
     assert found(said(length=b"7")).headers().get("content-length") == "7"
+
+
+def test_a_trace_of_it_shows_no_values() -> None:
+    shown = repr(found(said(b"Set-Cookie: planted", b"x-request-id: planted", b"Vary: planted") + b"ok"))
+    assert "status=200" in shown
+    assert "planted" not in shown
 
 
 @pytest.mark.parametrize("name", sorted(READ))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.auth.query import Query
+from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request
 from proxy.core.reason import Reason
 from proxy.core.resilience.hedging import HedgePolicy
@@ -125,6 +126,14 @@ async def test_a_credential_in_the_place_of_a_name_has_none(making: Making, take
             return replace(request, headers=request.headers.replacing(taken, "k"))
 
     assert await making(asked(), injector=Replacing()) is None
+
+
+async def test_a_credential_that_is_gone_has_none(making: Making) -> None:
+    class Gone(Token):
+        async def inject(self, request: Request, origin: Base) -> Request:
+            raise CredentialError("The credential's file is empty.")
+
+    assert await making(asked(), injector=Gone()) is None
 
 
 async def test_nothing_is_known_before_the_first_call(way: Way) -> None:
