@@ -119,7 +119,7 @@ async def test_too_many_waiting_calls_are_refused_at_once(start: Start) -> None:
 
 async def test_a_slow_one_counts_as_lost(start: Start) -> None:
     told = Scripted()
-    link = await start(told)
+    link = await start(told, timeout=10.0)
     told.seconds = 0.15  # in time, but later than it is worth
     for _ in range(3):
         assert await link.ask([("PING",)])
