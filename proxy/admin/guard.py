@@ -11,14 +11,14 @@ On a Unix socket, which no browser can open, any Host or none will do.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Sequence
 
+from proxy.core.expression import expression
 from proxy.core.value import dataclass
 
 PROBES = frozenset({"/metrics", "/healthz", "/readyz"})
 
-_AUTHORITY = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
+_AUTHORITY = expression(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
 _OUR_SITE = frozenset({"same-origin", "none"})
 _USUAL_PORT = 80
 _SECURE_PORT = 443

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
+from proxy.core.expression import expression
 from proxy.core.value import dataclass
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -48,7 +48,7 @@ _NOT_SIGNED = frozenset(
         "x-request-id",
     }
 )
-_SLASHES = re.compile(r"(/|%2[fF])")
+_SLASHES = expression(r"(/|%2[fF])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from proxy.core.expression import expression
 from proxy.core.failure import APIError, CredentialError
 from proxy.core.message import Headers, Request, Whole
 from proxy.core.ports import Fetch, Reply
@@ -12,7 +13,7 @@ from proxy.core.routing import Origin
 from proxy.core.value import dataclass
 
 WITHIN = 10.0  # seconds for one errand
-_TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*", re.ASCII)
+_TARGET = expression(r"/[\x21\x22\x24-\x7e]*", re.ASCII)
 _PORTS = {"https": 443, "http": 80}
 
 

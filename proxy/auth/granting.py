@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from proxy.auth.endpoint import Endpoint
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers
 from proxy.core.ports import Fetch, Reply
@@ -22,8 +23,8 @@ from proxy.core.value import dataclass
 
 Form = Sequence[tuple[str, str]]
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)  # RFC 6749 §5.2 `error`, as they are in fact
+_TOKEN = expression(r"[\x21-\x7e]{1,16384}", re.ASCII)
+_WORD = expression(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)  # RFC 6749 §5.2 `error`, as they are in fact
 _FIRST_SUCCESS, _FIRST_REDIRECT = 200, 300
 _LONGEST = 366 * 86400.0  # seconds; a longer life is none that anybody means
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import re
 
 from proxy.auth.keys import Keys
 from proxy.auth.placing import AUTHORIZATION, field_value, revealed, with_field
 from proxy.auth.veil import Veil
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response
 from proxy.core.ports import Secret
 from proxy.core.routing import Origin
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token, RFC 9110 §5.6.2
+_NAME = expression(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token, RFC 9110 §5.6.2
 # Fields that frame or route a message: a credential there would change where it goes or where it ends.
 _NOT_THESE = frozenset(
     {

@@ -12,7 +12,6 @@ import binascii
 import contextlib
 import hashlib
 import hmac
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from proxy.auth.placing import (
     without_parameters,
 )
 from proxy.auth.veil import Veil
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError, PayloadTooLargeError
 from proxy.core.message import Request, Whole
 from proxy.core.ports import Clock, Secret
@@ -36,7 +36,7 @@ from proxy.core.routing import Origin
 from proxy.core.value import dataclass
 
 _NONE: frozenset[str] = frozenset()
-_PART = re.compile(r"\{([a-z0-9_]+)\}")
+_PART = expression(r"\{([a-z0-9_]+)\}")
 ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 KEY_ENCODINGS = ("utf-8", "hex", "base64")
 ENCODINGS = ("hex", "base64", "base64url")

@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError
 from proxy.core.message import Headers, Request, lower_name
 from proxy.core.ports import Secret
 
 AUTHORIZATION = frozenset({"authorization"})
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = expression(r"[\x00-\x1f\x7f]")
 _BYTES = 0xFF
 
 
@@ -122,7 +123,7 @@ def without_echo(headers: Headers, name: str) -> Headers:
 def _parameter_in_text(name: str) -> re.Pattern[bytes]:
     """The parameter in a URL, also in one that is itself a parameter of another."""
     names = b"|".join(re.escape(one.encode()) for one in {name, quote(name), quote(name, safe="")})
-    return re.compile(
+    return expression(
         rb"((?:[?&;]|%3[fF]|%26|%3[bB])(?:" + names + rb")(?:=|%3[dD]))(?:(?!%26|%23)[^&;#<>\"'\s,])*"
     )
 

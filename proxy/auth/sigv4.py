@@ -16,22 +16,23 @@ from proxy.auth import canonical
 from proxy.auth.aws import Credentials, Source
 from proxy.auth.veil import Veil
 from proxy.core.caching.syntax import instant
+from proxy.core.expression import expression
 from proxy.core.failure import BadRequestError, CredentialError, PayloadTooLargeError
 from proxy.core.message import Field, Headers, Request, Response, Whole, lower_name
 from proxy.core.ports import Clock
 from proxy.core.routing import Origin
 
 _CONTENT_HASH = "x-amz-content-sha256"
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = expression(r"[0-9a-f]{64}")
 _UNSIGNED_WORDS = frozenset({canonical.UNSIGNED, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
 # OpenSearch Serverless wants the hash as a field too.
 _TOLD_THE_HASH = canonical.OBJECT_STORES | {"aoss"}
-_IN_QUERY = re.compile(
+_IN_QUERY = expression(
     r"x-amz-(?:algorithm|credential|date|expires|signature|signedheaders|security-token)", re.IGNORECASE
 )
 _REFUSED = frozenset({400, 401, 403})  # AWS tells of expired tokens and of clocks in all three
 _MOST_SKEW = 240.0  # seconds; AWS accepts 300
-_CARRIED = re.compile(r"Credential=([^/]+)/")
+_CARRIED = expression(r"Credential=([^/]+)/")
 
 
 class SigV4:

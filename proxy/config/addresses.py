@@ -9,17 +9,18 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from proxy.core.expression import expression
 from proxy.core.routing import Origin
 from proxy.core.value import dataclass
 
 _WANTED = "127.0.0.1:8080, '[::1]:8080' or unix:/run/leeward.sock"
-_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
-_DIGITS_AND_DOTS = re.compile(r"[0-9.]+", re.ASCII)
+_NAME = expression(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
+_DIGITS_AND_DOTS = expression(r"[0-9.]+", re.ASCII)
 _HIGHEST_PORT = 65535
 MOST_ENDPOINTS = 8  # each is a series of a metric
 _LONGEST_SOCKET_PATH = 103  # bytes, the least of the systems' sun_path without its NUL
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*", re.ASCII)
-_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
+_PATH = expression(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*", re.ASCII)
+_DOTS = expression(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,14 @@ where each would have to know what another did.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from proxy.config.addresses import Address, address, host_name, origins
 from proxy.config.problems import Key
+from proxy.core.expression import expression
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # an upstream's
+NAME = expression(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # an upstream's
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})
 _ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9464"}

@@ -15,6 +15,7 @@ import yaml
 
 from proxy.config.document import Document, parse
 from proxy.config.problems import Key, Problem, dotted
+from proxy.core.expression import expression
 
 PREFIX = "LEEWARD_"
 _NOT_SETTINGS = frozenset({"LEEWARD_CONFIG"})
@@ -27,9 +28,9 @@ _LITERAL = frozenset(
 )
 _PLACES = ({"env"}, {"file"})
 # Kubernetes describes every Service to every pod; one that is called leeward must not stop us.
-_OF_KUBERNETES = re.compile(r"LEEWARD_(?:[A-Z0-9_]*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?)")
-_PORT_OF_KUBERNETES = re.compile(r"LEEWARD_(?:[A-Z0-9_]*_)?PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?")
-_LINK = re.compile(r"(?:tcp|udp|sctp)://")
+_OF_KUBERNETES = expression(r"LEEWARD_(?:[A-Z0-9_]*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?)")
+_PORT_OF_KUBERNETES = expression(r"LEEWARD_(?:[A-Z0-9_]*_)?PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?")
+_LINK = expression(r"(?:tcp|udp|sctp)://")
 
 
 def read(

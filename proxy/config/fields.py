@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from proxy.config.secrets import AnySecret
+from proxy.core.expression import expression
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = expression(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Fields that frame a message, route it or belong to one hop: never free to be set.
 RESERVED = frozenset(
     {

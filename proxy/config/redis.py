@@ -16,6 +16,7 @@ from proxy.config.routes import MIB, Section, UpstreamTLS
 from proxy.config.secrets import Secret
 from proxy.config.units import Size
 from proxy.config.words import Wait
+from proxy.core.expression import expression
 from proxy.stores.redis.address import Files, Kind, RedisAddress
 
 EXAMPLE = "redis://127.0.0.1:6379/0"
@@ -38,8 +39,8 @@ _EXAMPLES = {
 }
 _PORTS = {Kind.SENTINEL: 26379}
 _USUAL_PORT = 6379
-_DATABASE = re.compile(r"[0-9]{1,4}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_DATABASE = expression(r"[0-9]{1,4}", re.ASCII)
+_NAME = expression(r"[A-Za-z0-9._-]+", re.ASCII)
 
 
 class RedisSettings(Section):

@@ -18,13 +18,14 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError
 
 HIDDEN = "***"
 _MOST = 64 * 1024  # bytes of a secret file
 _FORBIDDEN = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_EXPANSION = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
+_VARIABLE = expression(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_EXPANSION = expression(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 _PLACES = ("env", "file")
 _SHAPES = "a string, {env: NAME} or {file: PATH}"
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from proxy.core.expression import expression
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     "B": 1,
@@ -24,11 +26,11 @@ _BYTES = {
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = rf"(?:{_NUMBER}(?:ms|s|m|h|d))+"
 _SIZE = rf"{_NUMBER}(?:B|KB|MB|GB|KiB|MiB|GiB)"
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-_WHOLE_DURATION = re.compile(_DURATION, re.ASCII)
-_WHOLE_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", re.ASCII)
-_BARE = re.compile(r"[-+]?\d+(?:\.\d+)?", re.ASCII)
-_ZERO = re.compile(r"0+(?:\.0+)?", re.ASCII)
+_PART = expression(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_WHOLE_DURATION = expression(_DURATION, re.ASCII)
+_WHOLE_SIZE = expression(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", re.ASCII)
+_BARE = expression(r"[-+]?\d+(?:\.\d+)?", re.ASCII)
+_ZERO = expression(r"0+(?:\.0+)?", re.ASCII)
 _LONGEST = 64  # characters; more is no duration that anybody means
 _MOST_SECONDS = 100 * 366 * 86400.0
 _MOST_BYTES = 2**60

@@ -16,6 +16,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn, assert_never
 
+from proxy.core.expression import expression
 from proxy.core.failure import APIError
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
@@ -246,7 +247,7 @@ def _word(found: Any) -> str | None:
 
 
 def _element(name: str) -> Callable[[str], str | None]:
-    opening = re.compile(rf"<(?:[\w.-]{{1,60}}:)?{name}(?:\s[^<>]{{0,300}})?>([^<]{{0,{_XML_TEXT}}})</")
+    opening = expression(rf"<(?:[\w.-]{{1,60}}:)?{name}(?:\s[^<>]{{0,300}})?>([^<]{{0,{_XML_TEXT}}})</")
 
     def text(document: str) -> str | None:
         found = opening.search(document) if document.lstrip()[:1] == "<" else None

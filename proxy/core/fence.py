@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
+from proxy.core.expression import expression
 from proxy.core.failure import PermissionDeniedError
 from proxy.core.message import Request
 from proxy.core.routing import Route, dotted
@@ -32,8 +33,8 @@ _OTHERWISE = frozenset(
 
 
 # RFC 6454 §6.2; the port is left out where it is the scheme's own.
-_ORIGIN = re.compile(r"https?://((\[[0-9a-f:.]+\]|[^:/\[\]]+)(?::[0-9]{1,5})?)", re.IGNORECASE)
-_OWN_MACHINE = re.compile(r"(?:.+\.)?localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
+_ORIGIN = expression(r"https?://((\[[0-9a-f:.]+\]|[^:/\[\]]+)(?::[0-9]{1,5})?)", re.IGNORECASE)
+_OWN_MACHINE = expression(r"(?:.+\.)?localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 
 
 def check(request: Request, route: Route, target: str) -> None:

@@ -8,10 +8,10 @@ message writes exactly one framing field.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from proxy.core.dialect import LEGIBLE, PLAIN
+from proxy.core.expression import expression
 from proxy.core.failure import BadRequestError
 from proxy.core.message import Field, Headers, Request, lower_name
 from proxy.core.routing import Route
@@ -61,7 +61,7 @@ _HANDSHAKE: tuple[Field, ...] = (
     (b"Upgrade", b"websocket"),
     (b"Sec-WebSocket-Version", VERSION.encode()),
 )
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_REQUEST_ID = expression(r"[\x21-\x7e]{1,128}")
 
 
 def listed(headers: Headers) -> frozenset[str]:

@@ -9,18 +9,18 @@ takes it for whole.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from proxy.core.dialect import Dialect, Form
+from proxy.core.expression import expression
 from proxy.core.failure import APIError
 from proxy.core.message import Headers, Response, Whole
 from proxy.core.problem import annotated, phrase
 
 _XML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
-_HOLE = re.compile(r"\{(message|code|word|status|request_id)\}")
+_HOLE = expression(r"\{(message|code|word|status|request_id)\}")
 
 
 def form(dialect: Dialect, request: Headers) -> Form | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from proxy.core.classify import Fault
 from proxy.core.dialect import PLAIN, Answer, Dialect, decoded, first, parsed
+from proxy.core.expression import expression
 from proxy.core.failure import APIError, UpstreamFacts
 from proxy.core.message import Headers, Response, Whole
 
@@ -235,7 +236,7 @@ def message(original: Any) -> str | None:
 
 
 # Of a page, as servers and gateways send it, the title says it. Bounded, so that its search is linear.
-_TITLE = re.compile(r"<title[^<>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
+_TITLE = expression(r"<title[^<>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _SAYS_IT = ("error", "message", "Message", "detail", "error_description", "title", "msg")
 _LISTS_IT = ("errors", "errorMessages")
 

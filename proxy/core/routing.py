@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from proxy.core.caching.policy import CachePolicy
 from proxy.core.dialect import PLAIN, Dialect
+from proxy.core.expression import expression
 from proxy.core.failure import BadRequestError, NoRouteError
 from proxy.core.message import Request
 from proxy.core.ports import Injector
@@ -132,7 +133,7 @@ def glob(pattern: str) -> re.Pattern[str]:
     """`*` stands for anything within a segment, `**` for anything at all, `?` for itself."""
     parts = re.split(r"(\*\*|\*)", pattern)
     table = {"**": ".*", "*": "[^/]*"}
-    return re.compile("".join(table.get(p, re.escape(p)) for p in parts), re.DOTALL)
+    return expression("".join(table.get(p, re.escape(p)) for p in parts), re.DOTALL)
 
 
 class Table:
@@ -193,12 +194,12 @@ _MOST_NAMED = 10  # prefixes in an error's words
 
 # Anything outside what RFC 3986 §3.3 and 3.4 allow is refused, but for bytes above 0x7f, which some
 # clients send raw and which pass through unchanged.
-_TARGET = re.compile(r"/[^\x00-\x20\x7f#?\\]*(?:\?[^\x00-\x20\x7f#]*)?")
+_TARGET = expression(r"/[^\x00-\x20\x7f#?\\]*(?:\?[^\x00-\x20\x7f#]*)?")
 # A segment that reads as `.` or `..`, however spelled; `;` starts path parameters in some servers.
 _DOT = r"(?:\.|%2e)"
 _SLASH = r"(?:/|\\|%2f|%5c)"
-_DOTS = re.compile(rf"(?:^|{_SLASH}){_DOT}{{1,2}}(?:;[^/]*)?(?={_SLASH}|$)", re.IGNORECASE)
-_PLAIN = re.compile(r"/[A-Za-z0-9/_~+,:@=&$!'()*-]*(?:\?[A-Za-z0-9/_~+,:@=&$!'()*.%;?-]*)?")
+_DOTS = expression(rf"(?:^|{_SLASH}){_DOT}{{1,2}}(?:;[^/]*)?(?={_SLASH}|$)", re.IGNORECASE)
+_PLAIN = expression(r"/[A-Za-z0-9/_~+,:@=&$!'()*-]*(?:\?[A-Za-z0-9/_~+,:@=&$!'()*.%;?-]*)?")
 
 
 def dotted(path: str) -> bool:

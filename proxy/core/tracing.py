@@ -7,9 +7,9 @@ none says anything about a caller or a credential.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
 
@@ -18,7 +18,7 @@ Bits = Callable[[int], int]  # so many bits of chance, as `random.getrandbits`
 FIELD = "traceparent"
 _STATE = "tracestate"
 # Later versions may append fields, which are not ours to understand (§3.2.4, §4).
-_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_PARENT = expression(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 1
 _RANDOM_BITS = 56  # of a trace's id, by which all who take part decide alike
 

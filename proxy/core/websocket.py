@@ -8,10 +8,10 @@ too; the payload of a data frame as it comes, so that no frame is too large and 
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from hashlib import sha1
 
+from proxy.core.expression import expression
 from proxy.core.failure import BadRequestError
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
@@ -24,7 +24,7 @@ GOING_AWAY, PROTOCOL_ERROR, INVALID_TEXT, OTHER_FAILED = 1001, 1002, 1007, 1011
 OWN_FIELDS = frozenset({"sec-websocket-key", "sec-websocket-accept", "sec-websocket-version"})
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64 (§4.1)
+_KEY = expression(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64 (§4.1)
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _OPCODES = frozenset({_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG})
 _FINAL, _RESERVED, _OPCODE, _CONTROL, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x08, 0x80, 0x7F

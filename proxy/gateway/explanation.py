@@ -7,7 +7,6 @@ secret: credentials are named, and fields that may hold one are shown without th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
@@ -19,6 +18,7 @@ from proxy.core.caching.key import Bypass, Key
 from proxy.core.caching.policy import CachePolicy, Scope
 from proxy.core.caching.reuse import Decision, Hit, Miss, Refuse, Revalidate, Stale, reuse
 from proxy.core.exchange import Verdict
+from proxy.core.expression import expression
 from proxy.core.failure import CredentialError
 from proxy.core.forwarding import forward
 from proxy.core.message import Field, Headers, Request, lower_name
@@ -36,7 +36,7 @@ _HIDDEN = "***"
 _MADE = "(new for each request)"
 _CALLERS = "(the caller's address)"
 # Fields that never hold a secret; of what the configuration sets beside them nobody knows.
-_PLAIN = re.compile(
+_PLAIN = expression(
     r"accept(?:-.*)?|content-type|cache-control|prefer|user-agent|via|forwarded|x-forwarded-.*|x-request-id"
     r"|traceparent|.*-(?:version|beta)"
 )

@@ -7,16 +7,15 @@ all the same, for the answer is not complete.
 
 from __future__ import annotations
 
-import re
-
 from proxy.core import native
 from proxy.core.dialect import Form
+from proxy.core.expression import expression
 from proxy.core.failure import APIError
 from proxy.core.message import Body, Response
 
 _MOST_HELD = 64 * 1024  # bytes of one event; a longer one passes as it comes
 # An event ends with an empty line; a line with LF, CR or CRLF.
-_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+_END = expression(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 
 
 def is_stream(response: Response) -> bool:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
 
@@ -53,14 +54,14 @@ _NAMES = (
     r"authorization|cookie|token|secret|passw(?:or)?d|passphrase|credential|signature|assertion|jwt"
     r"|x-auth|websocket[-_]protocol|session[-_]?id|(?:api|access|private|subscription|auth|signing|encryption)[-_]?key"
 )
-_NAMED_SO = re.compile(_NAMES, re.IGNORECASE)
+_NAMED_SO = expression(_NAMES, re.IGNORECASE)
 # Browsers, which can set no other field, put tokens into Sec-WebSocket-Protocol.
 # `x-ratelimit-remaining-tokens` counts, it hides nothing.
-_COUNTS = re.compile(r"rate-?limit", re.IGNORECASE)
+_COUNTS = expression(r"rate-?limit", re.IGNORECASE)
 
 # `name: value`, `"name": "value"`, `name=value`, `('name', b'value')` in running text. Nothing before the
 # name is matched, and every repetition is bounded or cannot overlap: the text comes from strangers.
-_PAIR = re.compile(
+_PAIR = expression(
     rf"((?:{_NAMES})[\w.-]{{0,40}}\\?[\"']?\s{{0,4}}(?:[:=]|,(?=\s{{0,4}}b?[\"']))\s{{0,4}}b?)"
     r"(\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?"
     r"|(?:bearer|basic|token|digest|apikey)\s{1,4}[^\s,;\"'&]+|[^\s,;&\"'\\)}\]]+)",
@@ -73,7 +74,7 @@ def _beside(names: AbstractSet[str]) -> re.Pattern[str] | None:
     if not names:
         return None
     words = "|".join(re.escape(name) for name in sorted(names))
-    return re.compile(
+    return expression(
         rf"((?:(?<![\w-])|(?<=%5B))(?:{words})(?:\]|%5D)?\\?[\"']?\s{{0,4}}[:=]\s{{0,4}})"
         r"(\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|[^\s,;&\"'\\)}\]]+)",
         re.IGNORECASE,
@@ -81,12 +82,12 @@ def _beside(names: AbstractSet[str]) -> re.Pattern[str] | None:
 
 
 # Whole lines of these hold several values.
-_WHOLE = re.compile(
+_WHOLE = expression(
     r"((?:authorization|cookie|websocket[-_]protocol)\s{0,4}[:=]\s{0,4})([^\r\n\"'{}\[\]]+)", re.IGNORECASE
 )
-_SCHEME = re.compile(r"\b(bearer|basic)\s{1,4}(?=\S{0,200}\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
-_USERINFO = re.compile(r"://[^/\s@\"']{1,256}@")
-_PARAMETER = re.compile(
+_SCHEME = expression(r"\b(bearer|basic)\s{1,4}(?=\S{0,200}\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
+_USERINFO = expression(r"://[^/\s@\"']{1,256}@")
+_PARAMETER = expression(
     r"([?&](?:key|sig|code|auth|pass|pwd|hmac|x-amz-[\w-]{1,40})=)[^&\s\"'#]+", re.IGNORECASE
 )
 

@@ -10,10 +10,10 @@ X-Request-Id, which the answer repeats. Every doubt leads to the long way, which
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Container, Sequence
 
 from proxy.core.exchange import Exchange, Repeat, Verdict
+from proxy.core.expression import expression
 from proxy.core.ports import Clock, Lasting, Observer, Secret
 from proxy.gateway.pipeline import repeated
 from proxy.server.identifiers import Bits, Identifiers
@@ -21,7 +21,7 @@ from proxy.server.streaming import head_bytes, without_body
 
 # A line goes only whole: what follows it must be a line of its own, not its continuation. Who spells the
 # names in still other ways goes the long way; a pattern for any case takes twice as long.
-_PASSING = re.compile(
+_PASSING = expression(
     rb"\r\n(?:[Tt]raceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
     rb"|[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,128}))(?=\r\n[^ \t])"
 )

@@ -8,12 +8,12 @@ what does not parse; here stands what it lets through.
 from __future__ import annotations
 
 import ipaddress
-import re
 
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.http import RawRequestMessage
 
 from proxy.core import websocket
+from proxy.core.expression import expression
 from proxy.core.failure import APIError, BadRequestError, PayloadTooLargeError
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
@@ -21,12 +21,12 @@ from proxy.core.value import dataclass
 MOST_BYTES = 16 * 1024  # of a whole head
 MOST_FIELDS = 100
 
-_FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_DIGITS = re.compile(r"[0-9]{1,18}")
+_FORBIDDEN_IN_VALUE = expression(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = expression(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DIGITS = expression(r"[0-9]{1,18}")
 # Narrower than RFC 3986 §3.2.2: what no DNS name holds (commas above all) is a trick or a mistake.
-_REG_NAME = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{0,5})?")
-_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{0,5})?")
+_REG_NAME = expression(r"[A-Za-z0-9._~-]+(?::[0-9]{0,5})?")
+_BRACKETED = expression(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{0,5})?")
 _HIGHEST_PORT = 65535
 # How the parser, whose list of methods is closed, says that one is not in it, or is another protocol's.
 _NO_METHOD = ("invalid method", "after method")

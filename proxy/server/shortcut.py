@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.caching.serving import annotate
 from proxy.core.exchange import Attempt, Exchange, Pass
+from proxy.core.expression import expression
 from proxy.core.forwarding import VIA
 from proxy.core.message import Response
 from proxy.core.ports import Clock, Observer, Secret, Told
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from proxy.upstream.templates import Expresses
 
 # The values of two lines, where what follows is a line of its own and not their continuation.
-_NAMES = re.compile(
+_NAMES = expression(
     rb"(?<=\r\n)(?:(traceparent: )(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"
     rb"|(x-request-id: )([\x21-\x7e]{1,128}))(?=\r\n[^ \t])",
     re.IGNORECASE,

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from aiohttp import HttpVersion10, HttpVersion11
 from aiohttp.http_parser import RawResponseMessage
 
+from proxy.core.expression import expression
 from proxy.core.failure import BadRequestError, UpstreamProtocolError
 from proxy.core.forwarding import end_to_end
 from proxy.core.message import Field, Headers, Interim, Request, lower_name
 from proxy.core.websocket import OWN_FIELDS, agreed
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
-_NAME_EACH = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+\n)*")
+_TOKEN = expression(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NAMES = expression(rb"[!#$%&'*+.^_`|~0-9A-Za-z\n-]*")
+_NAME_EACH = expression(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+\n)*")
 # What RFC 9110 §5.5 forbids in a value; a tab is allowed.
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_UNSAFE_TARGET = re.compile(r"[^\x21-\x7e\x80-\xff]")
+_CONTROL = expression(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSAFE_TARGET = expression(r"[^\x21-\x7e\x80-\xff]")
 # A body is expected with these, so its absence is said (RFC 9110 §8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _CONTINUE = 100

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from proxy.core.classify import classify
 from proxy.core.dialect import MOST_READ, PLAIN, Dialect, heard
+from proxy.core.expression import expression
 from proxy.core.failure import APIError
 from proxy.core.message import Body, Response, Whole
 from proxy.core.ports import Echoed
@@ -22,7 +23,7 @@ from proxy.core.routing import Route
 
 _FIRST_FAILURE = 400
 _PATIENCE = 2.0  # seconds for an error's body; it mostly comes with its head
-_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b|text/json\b", re.IGNORECASE)
+_JSON = expression(r"application/(?:[\w.+-]+\+)?json\b|text/json\b", re.IGNORECASE)
 
 
 async def received(response: Response, route: Route, *, path: str, wall: float) -> Response:

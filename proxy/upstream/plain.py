@@ -7,11 +7,11 @@ ours to say. All else is none, and goes to the parser.
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from functools import lru_cache
 
 from proxy.core.caching.admission import READ
+from proxy.core.expression import expression
 from proxy.core.forwarding import HOP_BY_HOP
 from proxy.core.message import Field, Headers
 from proxy.core.resilience.quota import TELLING
@@ -22,11 +22,11 @@ _MOST_FIELDS = 64
 _MOST_HEADS = 512  # that are remembered: an API's answers differ within a second in little, or in every one
 # No two ways to read a byte, so that what does not fit is found out in one go. (Possessive quantifiers would
 # say so, but the `re` of Python 3.11.2 takes what they must not.)
-_HEAD = re.compile(
+_HEAD = expression(
     rb"(HTTP/1\.1 (2[0-9][0-9]) [!-~]+(?: [!-~]+)*)\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [!-~\x80-\xff]+(?: +[!-~\x80-\xff]+)*\r\n)+)\r\n"
 )
-_DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}")
+_DIGITS = expression(rb"0|[1-9][0-9]{0,14}")
 # Those without a body; and of a 206 only the cache knows what it is worth.
 _OTHERS = frozenset({b"204", b"205", b"206"})
 _EVENTS = b"text/event-stream"

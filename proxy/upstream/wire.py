@@ -23,6 +23,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from proxy.core.expression import expression
+
 Answered = tuple[RawResponseMessage, StreamReader]
 
 
@@ -45,8 +47,8 @@ _FIRST_INTERIM = 100
 _FIRST_FINAL = 200
 _SWITCHING = 101
 _BODILESS = frozenset({204, 304})
-_KEPT = re.compile(r"timeout\s*=\s*([0-9]{1,9})", re.ASCII | re.IGNORECASE)
-_HEAD_END = re.compile(rb"\n\r?\n")
+_KEPT = expression(r"timeout\s*=\s*([0-9]{1,9})", re.ASCII | re.IGNORECASE)
+_HEAD_END = expression(rb"\n\r?\n")
 _CHUNKED_END = b"\r\n\r\n"
 
 # How much of the body is still to come, where that is not a number of bytes.

@@ -9,7 +9,6 @@ something has no key.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from proxy.core.caching import graphql
 from proxy.core.caching.graphql import Effect
+from proxy.core.expression import expression
 from proxy.core.message import Headers, Request
 
 _FORM = "application/x-www-form-urlencoded"
@@ -25,7 +25,7 @@ _MULTIPART = "multipart/"
 # How GraphQL is sent with files beside it.
 _OPERATIONS = (b'name="operations"', b'name="query"', b"name=operations", b"name=query")
 # In what only a lenient server reads as JSON: names of what changes something, or the means to hide one.
-_UNCLEAR = re.compile(rb"mutation|subscription|operationName|persistedQuery|\\u|\0")
+_UNCLEAR = expression(rb"mutation|subscription|operationName|persistedQuery|\\u|\0")
 
 Path = tuple[str, ...]
 

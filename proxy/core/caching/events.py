@@ -7,12 +7,11 @@ is an answer to nobody else.
 
 from __future__ import annotations
 
-import re
-
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 
 _ENDED = (b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n")
-_ERROR = re.compile(rb"(?:\A|[\r\n])event: ?error *[\r\n]")
+_ERROR = expression(rb"(?:\A|[\r\n])event: ?error *[\r\n]")
 
 
 def is_stream(headers: Headers) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from proxy.core.expression import expression
+
 
 class Effect(StrEnum):
     """What executing a request may do."""
@@ -24,7 +26,7 @@ class Effect(StrEnum):
 
 # GraphQL §2.1: what is ignored, then strings (closed ones; a block before an empty one), names, numbers,
 # marks. Anything else is no token.
-_TOKEN = re.compile(
+_TOKEN = expression(
     r"(?P<ignored>[\ufeff\t \r\n,]+|#[^\r\n]*)"
     r'|(?P<string>"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\r\n]|\\[^\r\n])*")'
     r"|(?P<name>[_A-Za-z][_0-9A-Za-z]*)"

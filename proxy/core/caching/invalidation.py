@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from urllib.parse import urljoin
 
 from proxy.core.caching import directives, freshness, key
+from proxy.core.expression import expression
 from proxy.core.message import Request, Response
 from proxy.core.routing import Origin, Route
 
-_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?]*))?([^\s]*)", re.ASCII)
+_REFERENCE = expression(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?]*))?([^\s]*)", re.ASCII)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"})
 _OK = 200
 _FIRST_SUCCESS = 200

@@ -10,7 +10,6 @@ safely is not cached.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import field
 from functools import lru_cache
@@ -18,6 +17,7 @@ from hashlib import blake2b
 
 from proxy.core.caching import ranges
 from proxy.core.caching.policy import CachePolicy, Scope
+from proxy.core.expression import expression
 from proxy.core.message import Request
 from proxy.core.reason import Reason
 from proxy.core.routing import Origin, Route
@@ -25,7 +25,7 @@ from proxy.core.value import dataclass
 
 # Who is asking, for whom, or in what form: names with one of these words, underscores read as hyphens. Many
 # APIs choose the tenant, the account or their version by such a field and never name it in Vary.
-_TELLING = re.compile(
+_TELLING = expression(
     r"(?:^|-)(?:(?:user|account|org|tenant|team|project|workspace|customer|company|member|merchant"
     r"|subscription|principal|impersonat|namespace|database|schema|role|profile|realm|client-id|app-id"
     r"|application-id)[a-z]*|admin|subject|client-cert|behalf-of|act-as|sudo|version|beta|prefer|arg"
@@ -37,7 +37,7 @@ _TELLING = re.compile(
     r"|auth|token|secret|key$|api-?key|access-?key|session|signature|password|credential"
 )
 # Have a word of the above, but say nothing about who asks: what software it is, or which request.
-_HARMLESS = re.compile(r"x-request-id|(?:.*-)?user-?agent|(?:.*-)?idempotency-key|x-stainless-.*|sec-ch-.*")
+_HARMLESS = expression(r"x-request-id|(?:.*-)?user-?agent|(?:.*-)?idempotency-key|x-stainless-.*|sec-ch-.*")
 
 _MOST_REMEMBERED = 64
 

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from proxy.core.caching import validation
 from proxy.core.caching.entry import Entry
+from proxy.core.expression import expression
 from proxy.core.message import Headers, Request
 from proxy.core.value import dataclass
 
 OK, PARTIAL = 200, 206
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,15})-([0-9]{0,15})[ \t]*", re.ASCII | re.IGNORECASE)
-_TOLD = re.compile(r"bytes[ \t]+([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})", re.ASCII | re.IGNORECASE)
+_RANGE = expression(r"bytes=[ \t]*([0-9]{0,15})-([0-9]{0,15})[ \t]*", re.ASCII | re.IGNORECASE)
+_TOLD = expression(r"bytes[ \t]+([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})", re.ASCII | re.IGNORECASE)
 _OF_A_PART = frozenset({"content-range", "content-length"})
 _STRONG_AFTER = 1.0  # RFC 9110 §8.8.2.2: seconds between the last change and the answer
 

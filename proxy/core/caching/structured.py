@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-_KEY = re.compile(r"[a-z*][a-z0-9_.*-]*", re.ASCII)
+from proxy.core.expression import expression
+
+_KEY = expression(r"[a-z*][a-z0-9_.*-]*", re.ASCII)
 _STRING = r'"(?:[ !#-\[\]-~]|\\["\\])*"'
 # An item without its parameters: display string, string, byte sequence, boolean, date, number, token.
 _BARE = (
@@ -18,12 +20,12 @@ _BARE = (
     r"|-?[0-9]{1,12}\.[0-9]{1,3}(?![0-9])|-?[0-9]{1,15}(?![0-9.])|[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*"
 )
 _PARAMETERS = rf"(?:;[ ]*[a-z*][a-z0-9_.*-]*(?:=(?:{_BARE}))?)*"
-_ITEM = re.compile(rf"(?P<bare>{_BARE}){_PARAMETERS}", re.ASCII)
-_INNER = re.compile(
+_ITEM = expression(rf"(?P<bare>{_BARE}){_PARAMETERS}", re.ASCII)
+_INNER = expression(
     rf"\([ ]*(?:(?:{_BARE}){_PARAMETERS}(?:[ ]+(?:{_BARE}){_PARAMETERS})*)?[ ]*\){_PARAMETERS}", re.ASCII
 )
-_ALONE = re.compile(_PARAMETERS, re.ASCII)
-_COMMA = re.compile(r"[ \t]*,[ \t]*")
+_ALONE = expression(_PARAMETERS, re.ASCII)
+_COMMA = expression(r"[ \t]*,[ \t]*")
 _MOST = 4096  # characters; a longer field is nobody's list of directives
 
 

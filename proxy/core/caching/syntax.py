@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from proxy.core.expression import expression
+
 # RFC 9111 §1.2.2: larger numbers count as this one.
 MOST_SECONDS = 2**31
 
-_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|,|[^",]+|"', re.DOTALL)
-_ETAG = re.compile(r'(?:W/)?("[^"]*")|([^,\s]+)')
+_DIGITS = expression(r"[0-9]{1,20}", re.ASCII)
+_PIECE = expression(r'"(?:[^"\\]|\\.)*"|,|[^",]+|"', re.DOTALL)
+_ETAG = expression(r'(?:W/)?("[^"]*")|([^,\s]+)')
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -25,7 +27,7 @@ _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 # RFC 9110 §5.6.7: the one that is sent, and the two that a recipient has to accept.
 _DATES = tuple(
-    re.compile(form, re.IGNORECASE | re.ASCII)
+    expression(form, re.IGNORECASE | re.ASCII)
     for form in (
         rf"{_DAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",
         rf"{_LONG_DAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} GMT",

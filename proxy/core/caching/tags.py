@@ -7,13 +7,13 @@ where their bytes are that.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 
 FIELDS = ("cache-tag", "surrogate-key", "xkey")
-_APART = re.compile(r"[\s,\0]+")
+_APART = expression(r"[\s,\0]+")
 
 
 def tags(headers: Headers, names: Iterable[str] = FIELDS) -> tuple[str, ...]:

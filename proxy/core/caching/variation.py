@@ -16,12 +16,13 @@ from functools import lru_cache
 from proxy.core.caching import syntax
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import digest
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 
 _CASELESS = frozenset({"accept-encoding", "accept-charset"})
 _LANGUAGE = "accept-language"
 # RFC 9110 §12.4.2 and RFC 4647 §2.1.
-_RANGE = re.compile(
+_RANGE = expression(
     r"(?P<range>\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*)"
     r"(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?",
     re.ASCII,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 from proxy.core.value import dataclass
 
@@ -84,9 +85,9 @@ def charge(budget: Budget, now: float) -> Budget:
     return Budget(requests=here.requests, retries=here.retries + 1, at=here.at)
 
 
-_COUNT = re.compile(r"[0-9]{1,6}", re.ASCII)
-_AMAZON = re.compile(r"(?:^|[;\s])attempt=([0-9]{1,6})(?:[;\s]|$)", re.ASCII)
-_GOOGLE = re.compile(r"(?:^|\s)gccl-attempt-count/([0-9]{1,6})(?:\s|$)", re.ASCII)
+_COUNT = expression(r"[0-9]{1,6}", re.ASCII)
+_AMAZON = expression(r"(?:^|[;\s])attempt=([0-9]{1,6})(?:[;\s]|$)", re.ASCII)
+_GOOGLE = expression(r"(?:^|\s)gccl-attempt-count/([0-9]{1,6})(?:\s|$)", re.ASCII)
 # How often the layer above tried before: by Stainless's SDKs (OpenAI, Anthropic), gRPC, Microsoft Graph.
 _BEFORE = ("x-stainless-retry-count", "grpc-previous-rpc-attempts", "retry-attempt")
 # The number of this try, the first being 1: by Envoy; AWS's and Google's SDKs write it into a list.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from proxy.core.expression import expression
 from proxy.core.message import Headers, Request
 
 FIELDS = frozenset({"x-request-timeout", "grpc-timeout"})
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
-_GRPC = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
+_SECONDS = expression(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
+_GRPC = expression(r"([0-9]{1,8})([HMSmun])", re.ASCII)
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 

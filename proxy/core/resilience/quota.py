@@ -14,15 +14,16 @@ from dataclasses import replace
 
 from proxy.core.caching.syntax import split, unquote
 from proxy.core.dialect import Meter
+from proxy.core.expression import expression
 from proxy.core.message import Headers
 from proxy.core.resilience import resets
 from proxy.core.resilience.passage import GO, Go, Wait
 from proxy.core.value import dataclass
 
 DEFAULT = "default"  # the bucket of an upstream that names none
-_NUMBER = re.compile(r"[ \t]*([0-9]{1,15}(?:\.[0-9]{1,9})?)", re.ASCII)
-_USED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*/[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
-_BUCKET = re.compile(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
+_NUMBER = expression(r"[ \t]*([0-9]{1,15}(?:\.[0-9]{1,9})?)", re.ASCII)
+_USED = expression(r"[ \t]*([0-9]{1,9})[ \t]*/[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
+_BUCKET = expression(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
 _SAME_WINDOW = 2.0  # seconds by which two answers' resets may differ, whole seconds rounded apart
 _MOST_READINGS = 8
 

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proxy.core.caching.syntax import instant
+from proxy.core.expression import expression
 
-_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}", re.ASCII)
-_ISO = re.compile(
+_NUMBER = expression(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}", re.ASCII)
+_ISO = expression(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]| ?UTC|[+-]\d\d:?\d\d)?", re.ASCII
 )
-_GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(d|h|ms|m|us|µs|ns|s)")
+_GO_PART = expression(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(d|h|ms|m|us|µs|ns|s)")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _MU_IN_LATIN_1 = "µ".encode().decode("latin-1")  # as a field shows what was sent in UTF-8
 _A_MOMENT = 1e9  # seconds since 1970, in 2001
