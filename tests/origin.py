@@ -126,9 +126,7 @@ class Origin:
     def __exit__(self, *exc: object) -> None:
         self._epoch += 1
         with contextlib.suppress(OSError):
-            self._listener.shutdown(
-                socket.SHUT_RDWR
-            )  # closed only, it would be accepted from until a call came
+            self._listener.shutdown(socket.SHUT_RDWR)  # closed only, it still takes the next call
         self._listener.close()
         for link in list(self._links):
             link.finish()
