@@ -1,17 +1,13 @@
-"""How are figures written down as Prometheus has them?"""
+"""What is said of a figure, whoever is to read it? Nothing here knows Prometheus's library."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
 
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from proxy.core.value import dataclass
 
 # Seconds. A hit takes fractions of a millisecond, a model's answer most of a minute.
 BUCKETS = (0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
@@ -47,31 +43,40 @@ class Times:
         return rows
 
 
-def counter(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, count in rows:
-        family.add_metric(values, count)
-    return family
+Labels = tuple[str, ...]
 
 
-def gauge(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Family:
+    """Figures of one name, each with its labels. `rows` can be gone through once."""
+
+    kind: Literal["counter", "gauge"]
+    name: str
+    text: str
+    labels: Labels
+    rows: Iterable[tuple[Labels, float]]
 
 
-def histogram(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], Times]]
-) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for values, times in rows:
-        family.add_metric(values, times.cumulated(), times.total)
-    return family
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Histogram:
+    """As a family, of times."""
+
+    name: str
+    text: str
+    labels: Labels
+    rows: Iterable[tuple[Labels, Times]]
+
+
+def counter(name: str, text: str, labels: Labels, rows: Iterable[tuple[Labels, float]]) -> Family:
+    return Family(kind="counter", name=name, text=text, labels=labels, rows=rows)
+
+
+def gauge(name: str, text: str, labels: Labels, rows: Iterable[tuple[Labels, float]]) -> Family:
+    return Family(kind="gauge", name=name, text=text, labels=labels, rows=rows)
+
+
+def histogram(name: str, text: str, labels: Labels, rows: Iterable[tuple[Labels, Times]]) -> Histogram:
+    return Histogram(name=name, text=text, labels=labels, rows=rows)
 
 
 def folded(quotas: Mapping[tuple[str, str], float]) -> Iterator[tuple[tuple[str, str], float]]:

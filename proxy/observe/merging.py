@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
+from proxy.observe import exposition
 from proxy.observe.metrics import Metrics, Totals
 
 # [name, type, documentation, [[sample's name, labels, value], …]] for each metric, as JSON has it.
@@ -61,8 +62,8 @@ def families(metrics: Iterable[Metric]) -> Families:
 
 async def figures(metrics: Metrics) -> Families:
     """All that the page of one process shows, the process's own figures included."""
-    process = await asyncio.to_thread(lambda: families(metrics.process()))
-    return families(metrics.collect()) + process
+    process = await asyncio.to_thread(lambda: families(exposition.process()))
+    return families(map(exposition.metric, metrics.collect())) + process
 
 
 class Ledger:

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-
 from proxy.core import failure
 from proxy.core.exchange import Attempt, Exchange, Pass, Repeat, Verdict
 from proxy.core.value import dataclass
-from proxy.observe.families import OTHER, Times, counter, folded, gauge, histogram
+from proxy.observe.families import OTHER, Family, Histogram, Times, counter, folded, gauge, histogram
 from proxy.observe.repeats import passes_of_each, times_of_each
 from proxy.observe.resending import Resending
 
@@ -95,9 +91,6 @@ class Metrics:
         self._held: dict[tuple[str, str], float] = {}
         self._credentials: Callable[[], Mapping[str, float]] = dict
         self.resending = Resending()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        self._process = ProcessCollector(registry=self._registry)
 
     def expect(self, upstreams: Iterable[str]) -> None:
         """These are shown from now on, with zeros."""
@@ -231,8 +224,9 @@ class Metrics:
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The page and its Content-Type: OpenMetrics where Accept asks for it, else Prometheus text."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        from proxy.observe.exposition import page  # noqa: PLC0415 - loaded after the start
+
+        return page(self.collect(), accept)
 
     def totals(self) -> dict[str, Totals]:
         """By route, in the order in which they were configured or came."""
@@ -268,12 +262,8 @@ class Metrics:
         """(entries, bytes) by store."""
         return {name: usage() for name, usage in self._stores.items()}
 
-    def process(self) -> Iterable[Metric]:
-        """The process's own figures, as the system counts them; reads files."""
-        return self._process.collect()
-
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus_client's registry."""
+    def collect(self) -> Iterator[Family | Histogram]:
+        """All that is shown, as it stands now."""
         yield counter(
             "leeward_requests",
             "Requests answered, by route, method, status and what the cache did.",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.metrics_core import Metric
-
 from proxy.core.exchange import Attempt, Exchange
-from proxy.observe.families import counter, gauge
+from proxy.observe.families import Family, counter, gauge
 
 
 class Resending:
@@ -31,7 +29,7 @@ class Resending:
         """`held` answers the bytes of request bodies that are kept to be sent again, by place."""
         self._held = held
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         yield counter(
             "leeward_retry_wait_seconds",
             "Time that was waited between two attempts.",

@@ -69,6 +69,7 @@ def _runner(sources: Sources, address: Address) -> web.AppRunner:
     from aiohttp import web  # noqa: PLC0415 - after the start, in a thread of its own
 
     from proxy.admin.api import application  # noqa: PLC0415
+    from proxy.observe import exposition  # noqa: F401, PLC0415 - the first who looks need not wait for it
 
     hosts = [address.host] if address.host else []
     return web.AppRunner(application(sources, hosts=hosts), access_log=None, shutdown_timeout=1.0)

@@ -1,33 +1,10 @@
-"""Do figures keep their labels and sums on the way into Prometheus's families?"""
+"""Is each time counted, and are quotas folded?"""
 
 from __future__ import annotations
 
 import pytest
 
-from proxy.observe.families import BUCKETS, Times, counter, gauge, histogram
-
-
-@pytest.mark.parametrize("make", [counter, gauge])
-def test_rows_keep_their_labels(make) -> None:
-    family = make("leeward_things", "Things.", ("upstream",), [(("a",), 1), (("b",), 2.5)])
-    assert [(sample.labels, sample.value) for sample in family.samples] == [
-        ({"upstream": "a"}, 1),
-        ({"upstream": "b"}, 2.5),
-    ]
-
-
-def test_a_histogram_is_cumulated_and_ends_with_all() -> None:
-    times = Times()
-    for seconds in (0.0001, 0.03, 0.05, 1000.0):
-        times.add(seconds)
-    family = histogram("leeward_seconds", "Seconds.", ("upstream",), [(("a",), times)])
-    found = {sample.labels.get("le", sample.name): sample.value for sample in family.samples}
-    assert found["0.0005"] == 1
-    assert found["0.05"] == 3
-    assert found["60.0"] == 3
-    assert found["+Inf"] == found["leeward_seconds_count"] == 4
-    assert found["leeward_seconds_sum"] == pytest.approx(1000.0801)
-    assert len(times.cumulated()) == len(BUCKETS) + 1
+from proxy.observe.families import BUCKETS, OTHER, Times, folded
 
 
 @pytest.mark.parametrize("several", [[0.0001, BUCKETS[0]], [0.0001, 0.03, 0.05, 1000.0]])
@@ -38,3 +15,12 @@ def test_many_times_at_once_are_each_of_them(several: list[float]) -> None:
     together.add(*several)
     assert together.counts == once.counts
     assert together.total == pytest.approx(once.total)
+
+
+def test_of_many_buckets_of_a_quota_the_others_are_one() -> None:
+    quotas = {("a", str(n)): float(n) for n in range(9)} | {("b", "one"): 5.0}
+    rows = dict(folded(quotas))
+    assert rows == {("a", "0"): 0.0, ("a", "1"): 1.0, ("a", "2"): 2.0, ("a", "3"): 3.0} | {
+        ("a", OTHER): 4.0,
+        ("b", "one"): 5.0,
+    }

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from proxy.config.settings import Settings
+from proxy.observe.exposition import metric
 from proxy.server.app import ProxyApp
 from proxy.server.connections import Connections
 from proxy.server.serving import _app
@@ -136,7 +137,7 @@ class Side:
         self.app.tell()
         return {
             f"{sample.name}{sorted(sample.labels.values())}": sample.value
-            for family in self.runtime.metrics.collect()
+            for family in map(metric, self.runtime.metrics.collect())
             if family.name in _FIGURES
             for sample in family.samples
         }
