@@ -55,10 +55,11 @@ def settled(*secrets: Secret) -> bool:
 class Keys:
     """One secret or several that stand for one another. Without a clock none of them rests."""
 
-    __slots__ = ("_clock", "_next", "_rests", "_secrets")
+    __slots__ = ("_clock", "_next", "_rests", "_secrets", "settled")
 
     def __init__(self, secrets: Sequence[Secret], clock: Clock | None = None) -> None:
         self._secrets = tuple(secrets)
+        self.settled = settled(*self._secrets)  # none of them can have another value
         self._clock = clock
         self._next = 0
         self._rests: dict[int, float] = {}  # by its place, until which monotonic second
@@ -72,11 +73,6 @@ class Keys:
     def describe(self) -> str:
         places = ", ".join(secret.describe() for secret in self._secrets)
         return places if len(self._secrets) == 1 else f"{places} in turn"
-
-    @property
-    def settled(self) -> bool:
-        """Whether none of them can have another value."""
-        return settled(*self._secrets)
 
     def values(self, read: Callable[[Secret], str]) -> tuple[str, ...]:
         """All that can be read, in order. Raises CredentialError where none can."""

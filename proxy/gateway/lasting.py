@@ -13,10 +13,9 @@ from proxy.core.caching import lasting, status
 from proxy.core.caching.entry import Entry
 from proxy.core.caching.key import Key
 from proxy.core.caching.serving import aged, serve
-from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response
-from proxy.core.ports import Settled
 from proxy.core.routing import Route
+from proxy.gateway.credential import Same
 from proxy.gateway.verdicts import Verdicts
 
 # What the store has for a key, said without waiting; None where it has to be asked.
@@ -27,14 +26,13 @@ class LastingHit:
     """A core.ports.Lasting."""
 
     __slots__ = (
+        "_credential",
         "_entries",
         "_entry",
-        "_identity",
         "_key",
         "_peek",
         "_primary",
         "_request",
-        "_route",
         "_settled",
         "_uncacheable",
         "until",
@@ -52,16 +50,14 @@ class LastingHit:
         verdicts: Verdicts,
     ) -> None:
         self._request = request
-        self._route = route
         self._key = key
         self._entries = entries
         self._entry = entry
         self._peek = peek
         self._primary = key.primary
         self._uncacheable = verdicts.kept
-        injector = route.injector
-        self._identity = injector.identity()
-        self._settled = isinstance(injector, Settled) and injector.settled
+        self._credential = Same(route.injector)
+        self._settled = self._credential.settled
         self.until = lasting.until(entry)
 
     def holds(self, now: float) -> bool:
@@ -70,15 +66,9 @@ class LastingHit:
         return (
             now < self.until
             and self._primary not in self._uncacheable
-            and (self._settled or self._same_credential())
+            and (self._settled or self._credential.holds())
             and peek(self._key) is self._entries
         )
-
-    def _same_credential(self) -> bool:
-        try:
-            return self._route.injector.identity() == self._identity
-        except CredentialError:
-            return False
 
     def values(self, now: float) -> tuple[bytes, bytes, float]:
         age = self._entry.age(now)

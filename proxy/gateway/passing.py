@@ -18,9 +18,10 @@ from proxy.core.caching.reuse import Miss, reuse
 from proxy.core.exchange import Verdict
 from proxy.core.failure import CredentialError
 from proxy.core.message import Request, Response, Whole
-from proxy.core.ports import Beginning, Clock, Injector, Passing, Settled, Told
+from proxy.core.ports import Beginning, Clock, Passing, Told
 from proxy.core.reason import Reason
 from proxy.core.routing import Route
+from proxy.gateway.credential import Same
 
 if TYPE_CHECKING:
     from proxy.gateway.fetching import Call
@@ -29,25 +30,6 @@ if TYPE_CHECKING:
 
 
 _MOST_KNOWN = 64  # sorts of answers to one request
-
-
-class Same:
-    """Whether a credential is still the one that it was."""
-
-    __slots__ = ("_identity", "_injector", "_settled")
-
-    def __init__(self, injector: Injector) -> None:
-        self._injector = injector
-        self._identity = injector.identity()
-        self._settled = isinstance(injector, Settled) and injector.settled
-
-    def holds(self) -> bool:
-        if self._settled:
-            return True
-        try:
-            return self._injector.identity() == self._identity
-        except CredentialError:
-            return False
 
 
 class PastTheCache:
