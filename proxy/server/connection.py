@@ -24,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from proxy.core.failure import BadRequestError
 from proxy.server.head import MOST_BYTES, MOST_FIELDS, unparsed
 from proxy.server.shortcut import CLIENT_LEFT
+from proxy.upstream.acknowledgement import acknowledge
 
 if TYPE_CHECKING:
     from aiohttp.http_websocket import WebSocketReader
@@ -152,6 +153,9 @@ class Connection(RequestHandler):
             self.whole = data if alone and not self._head_began and not self._failed else b""
         elif between and data:
             self._began(len(data))
+        last = self._messages[-1][1] if self._messages else self._reading
+        if self._head_began or (last is not None and not last.is_eof()):
+            acknowledge(self.transport)
 
     def carries(self, ride: Ride) -> None:
         """Its request is under way without a task."""

@@ -24,6 +24,7 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from proxy.core.expression import expression
+from proxy.upstream.acknowledgement import acknowledge
 
 Answered = tuple[RawResponseMessage, StreamReader]
 
@@ -111,6 +112,7 @@ class Wire(ResponseHandler):
         """What `first` heard was a head, and of its body all but `left` bytes; those are still to come."""
         self._first = None
         payload = StreamReader(self, _READ_BUFFER, loop=self._loop)
+        acknowledge(self.transport)
         # Of an answer that is adopted nobody asks for the head again.
         self.answer = cast("RawResponseMessage", None), payload
         self._payload = payload
@@ -227,6 +229,8 @@ class Wire(ResponseHandler):
             data = self._heads(data)
         if data and self.answer is not None:
             self._body(data, self.answer[1])
+        if self._asked:
+            acknowledge(self.transport)
 
     def _heads(self, data: bytes) -> bytes:
         """Feeds head by head until the final one; what is left belongs to the body."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from typing import Any
 
 import aiohttp
@@ -11,8 +12,10 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
 from proxy.core.message import Response
+from proxy.server.connection import Connection
 from tests.server.serving import serving, text
 from tests.server.test_app import GET, asked
+from tests.upstream.test_acknowledgement import unacknowledged
 
 
 def test_the_library_is_the_one_that_was_read():
@@ -34,6 +37,9 @@ def test_the_library_is_the_one_that_was_read():
     for method in ("read_nowait", "readany", "at_eof", "is_eof", "set_exception", "exception"):
         assert callable(getattr(StreamReader, method))
     assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy, "the C parser is missing"
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
 
 
 async def test_requests_follow_one_another_on_one_connection():
@@ -156,3 +162,33 @@ async def test_connections_are_counted_and_forgotten():
             await asyncio.sleep(0.01)
         assert served.connections.open == set()
         assert served.connections.busy() == 0
+
+
+@pytest.mark.parametrize(
+    "begun", [b"POST / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na"]
+)
+async def test_a_request_of_which_more_is_due_is_acknowledged_at_once(begun, monkeypatch):
+    """A caller that writes head and body apart may keep the rest back until then."""
+    rest = POST.removeprefix(begun)
+    came = threading.Event()
+    parsed = Connection._parsed
+
+    def watched(self: Connection, data: bytes, *, fresh: bool) -> None:
+        parsed(self, data, fresh=fresh)
+        if data == begun:
+            came.set()
+
+    monkeypatch.setattr(Connection, "_parsed", watched)
+
+    def later(wire: Any) -> Any:
+        for _ in range(8):
+            wire.send(GET)
+            assert wire.read().status == 200
+        wire.send(begun)
+        assert came.wait(10)
+        assert unacknowledged(wire.sock) == 0
+        wire.send(rest)
+        return wire.read()
+
+    async with serving() as served:
+        assert (await asked(served, then=later)).status == 200

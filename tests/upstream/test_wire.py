@@ -16,6 +16,7 @@ from proxy.upstream.translate import LIBRARY_ERRORS
 from proxy.upstream.wire import Wire, unread
 from tests.origin import Gate
 from tests.upstream.conftest import EVIL, HEAD, OK, ONCE, Way, whole
+from tests.upstream.test_acknowledgement import unacknowledged
 
 
 async def test_interim_answers_are_swallowed(way: Way) -> None:
@@ -368,3 +369,29 @@ async def test_nobody_writes_to_a_connection_that_is_gone() -> None:
     wire.connection_lost(None)
     with pytest.raises(ConnectionError):
         wire.ask(b"GET", Listener())
+
+
+@pytest.mark.parametrize("begun", [HEAD + b"Content-Length: 5\r\n", HEAD + b"Content-Length: 5\r\n\r\nab"])
+async def test_an_answer_of_which_more_is_due_is_acknowledged_at_once(
+    way: Way, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upstream may keep the rest back until then."""
+    gate, rest = Gate(), (HEAD + b"Content-Length: 5\r\n\r\nabcde").removeprefix(begun)
+    way.origin.on("/x").raw(begun, gate, rest)
+    heard = asyncio.Event()
+    received = Wire.data_received
+
+    def watched(self: Wire, data: bytes) -> None:
+        received(self, data)
+        heard.set()
+
+    monkeypatch.setattr(Wire, "data_received", watched)
+    for _ in range(8):
+        assert (await way.ask("GET", "/before")).status == 200
+    heard.clear()
+    asking = asyncio.ensure_future(way.ask())
+    await asyncio.wait_for(heard.wait(), 10)
+    [link] = [one for one in way.origin._links if not one.closed.is_set()]
+    assert unacknowledged(link.sock) == 0
+    gate.open()
+    assert (await asking).body == b"abcde"
