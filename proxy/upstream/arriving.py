@@ -65,7 +65,7 @@ class Arriving:
         self._place = place
         self._over = False
         self._waiting = False
-        self._looked = False
+        self._looked = 0.0  # the end of a wait for which there was a last look
         self._due = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
@@ -123,7 +123,6 @@ class Arriving:
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         self._waiting = True
-        self._looked = False
         self._due = loop.time() + self._idle
         if self._handle is None:
             self._handle = loop.call_at(self._limit(), self._fire)
@@ -137,23 +136,22 @@ class Arriving:
         return self._due if self._total is None else min(self._due, self._total)
 
     def _fire(self) -> None:
-        # A reader that pauses is not the upstream's silence: its next read starts the wait anew. Nor is one
-        # that has not run yet since more came.
+        # A reader that pauses is not the upstream's silence: its next read starts the wait anew.
         self._handle = None
-        if not self._waiting or arrived(self._payload):
+        if not self._waiting:
             return
         loop = asyncio.get_running_loop()
         limit = self._limit()
         if loop.time() < limit - _EARLY:
             self._handle = loop.call_at(limit, self._fire)
-        elif not self._looked:
-            self._looked = True
+        elif self._looked != limit:
+            self._looked = limit
             self._handle = loop.call_later(LAST_LOOK, self._fire)
         elif self._total is not None and self._total <= self._due:
             self._payload.set_exception(
                 DeadlineExceededError("The answer was not complete in time.", sent=True)
             )
-        else:
+        elif not arrived(self._payload):  # else its reader has only not run yet
             self._payload.set_exception(
                 UpstreamTimeoutError(f"{self._place} sent nothing for {self._idle:g} s.", sent=True)
             )

@@ -27,7 +27,7 @@ class Spent(Enum):
 class Patience:
     """Runs from its making until `end`. Times are the loop's, in seconds; `total` is a point of them."""
 
-    __slots__ = ("_due", "_handle", "_looked", "_loop", "_of_caller", "_total", "_wire", "spent")
+    __slots__ = ("_due", "_ended", "_handle", "_looked", "_loop", "_of_caller", "_total", "_wire", "spent")
 
     def __init__(self, wire: Wire, *, attempt: float, total: float) -> None:
         self._wire = wire
@@ -35,12 +35,15 @@ class Patience:
         self._due = loop.time() + attempt
         self._total = total
         self._of_caller = False
-        self._looked = False
+        self._looked = 0.0  # the end of a wait for which there was a last look
+        self._ended = False
         self.spent: Spent | None = None
         self._handle = loop.call_at(min(self._due, total), self._fire)
 
     def renew(self, seconds: float, *, of_caller: bool = False) -> None:
-        """Something moved; `of_caller`: the caller is waited for, not the upstream."""
+        """Something moved; `of_caller`: the caller is waited for, not the upstream. Not after `end`."""
+        if self._ended:
+            return
         self._due = self._loop.time() + seconds
         self._of_caller = of_caller
         if self._due < self._handle.when():  # a later one is found out when the timer runs
@@ -48,15 +51,18 @@ class Patience:
             self._handle = self._loop.call_at(self._due, self._fire)
 
     def end(self) -> None:
+        self._ended = True
         self._handle.cancel()
 
     def _fire(self) -> None:
+        if self._ended:
+            return
         limit = min(self._due, self._total)
         if self._loop.time() < limit - _EARLY:
             self._handle = self._loop.call_at(limit, self._fire)
             return
-        if not self._looked:
-            self._looked = True
+        if self._looked != limit:
+            self._looked = limit
             self._handle = self._loop.call_later(LAST_LOOK, self._fire)
             return
         if self._total <= self._due:

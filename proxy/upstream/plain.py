@@ -43,7 +43,6 @@ _KINDS = {
     "keep-alive": _KEEP_ALIVE,
     "x-request-id": _ID,
 }
-_WRITTEN = frozenset({_LENGTH, _CONNECTION, _KEEP_ALIVE, _ID})  # by us, and in our places
 _BY_NAME: dict[bytes, int] = {}
 _MOST_NAMES = 1024  # names come from strangers: the table of spellings must not grow with them
 
@@ -110,48 +109,64 @@ def plain(data: bytes) -> tuple[Plain, bytes] | None:
 
 
 @lru_cache(maxsize=_MOST_HEADS)
-def _read(head: bytes) -> Plain | None:
+def _read(head: bytes) -> Plain | None:  # noqa: C901, PLR0911, PLR0912 - a line costs less than a call
     found = _HEAD.fullmatch(head)
     if found is None or found[2] in _OTHERS:
         return None
     start, status, block = found.groups()
+    every = block.split(b"\r\n")
+    every.pop()
+    if len(every) > _MOST_FIELDS:
+        return None
     lines: list[bytes] = []
-    of_kind: dict[int, list[bytes]] = {}
-    for line in block.split(b"\r\n")[:-1]:
+    deciding: tuple[bytes, ...] = ()
+    theirs = keep_alive = b""
+    dated = telling = False
+    length = -1
+    for line in every:
         name = line[: line.index(b":")]
         kind = _BY_NAME.get(name)
         if kind is None:
             kind = _kind(name)
-        if kind not in _WRITTEN:
+        if not kind:
             lines.append(line)
-        if kind:
-            of_kind.setdefault(kind, []).append(line)
-    lengths = _values(of_kind, _LENGTH)
-    if len(lengths) != 1 or _DIGITS.fullmatch(lengths[0]) is None or not _regular(of_kind, block):
+        elif kind == _LENGTH:
+            value = line[len(name) + 2 :]
+            if length >= 0 or _DIGITS.fullmatch(value) is None:
+                return None
+            length = int(value)
+        elif kind == _DATE:
+            dated = True
+            lines.append(line)
+        elif kind == _TYPE:
+            if line[len(name) + 2 :].lower().startswith(_EVENTS):
+                return None
+            lines.append(line)
+        elif kind == _CONNECTION:
+            if line[len(name) + 2 :] not in _KEPT:
+                return None
+        elif kind == _DECIDES:
+            deciding += (line,)
+            lines.append(line)
+        elif kind == _QUOTA:
+            telling = True
+            lines.append(line)
+        elif kind == _KEEP_ALIVE:
+            keep_alive = line[len(name) + 2 :]
+        elif kind == _ID and not theirs:
+            theirs = line
+        else:
+            return None
+    if length < 0:
         return None
     return Plain(
         start=start,
         status=int(status),
-        length=int(lengths[0]),
-        dated=_DATE in of_kind,
-        telling=_QUOTA in of_kind,
+        length=length,
+        dated=dated,
+        telling=telling,
         lines=tuple(lines),
-        deciding=tuple(of_kind.get(_DECIDES, ())),
-        theirs=of_kind.get(_ID, [b""])[0],
-        keep_alive=b"".join(_values(of_kind, _KEEP_ALIVE)[-1:]),
+        deciding=deciding,
+        theirs=theirs,
+        keep_alive=keep_alive,
     )
-
-
-def _regular(of_kind: dict[int, list[bytes]], block: bytes) -> bool:
-    """Whether no line speaks against an answer that passes as it is, on a connection that stays."""
-    return (
-        _REFUSED not in of_kind
-        and block.count(b"\r\n") <= _MOST_FIELDS
-        and len(of_kind.get(_ID, ())) <= 1
-        and _KEPT.issuperset(_values(of_kind, _CONNECTION))
-        and not any(value.lower().startswith(_EVENTS) for value in _values(of_kind, _TYPE))
-    )
-
-
-def _values(of_kind: dict[int, list[bytes]], kind: int) -> list[bytes]:
-    return [line.partition(b": ")[2] for line in of_kind.get(kind, ())]

@@ -38,7 +38,10 @@ def test_a_histogram_is_cumulated_and_ends_with_all() -> None:
 def test_the_page_ends_with_the_process() -> None:
     shown, kind = page([counter("leeward_things", "Things.", (), [((), 3)])], "")
     assert shown.startswith(b"# HELP leeward_things_total Things.")
-    assert b"process_open_fds" in shown
+    names = [line.split()[2] for line in shown.decode().splitlines() if line.startswith("# TYPE")]
+    assert names[0] == "leeward_things_total"
+    assert len(names) > 3
+    assert all(name.startswith("process_") for name in names[1:])
     assert kind.startswith("text/plain")
     assert "process_resident_memory_bytes" in {family.name for family in process()}
 

@@ -12,6 +12,7 @@ from proxy.core.failure import (
     UpstreamProtocolError,
     UpstreamTimeoutError,
 )
+from proxy.upstream.arriving import Arriving
 from tests.origin import Gate
 from tests.upstream.conftest import HEAD, Way, whole
 
@@ -96,6 +97,26 @@ async def test_the_total_ends_a_body_of_known_length(way: Way) -> None:
     got = await way.ask(timeouts={"total": 0.2})
     assert isinstance(got.failure, DeadlineExceededError)
     assert (got.body, way.counts) == (b"12345", (0, 0))
+
+
+async def test_the_total_ends_a_body_that_keeps_coming(way: Way) -> None:
+    way.origin.on("/x").raw(HEAD + b"Content-Length: 999999999\r\n\r\n", Gate())
+    got = await way.open(timeouts={"total": 0.5})
+    assert got.response is not None
+    body = got.response.body
+    assert isinstance(body, Arriving)
+
+    async def keep_coming() -> None:
+        while True:
+            body._payload.feed_data(b"x")
+            await asyncio.sleep(0)
+
+    coming = asyncio.ensure_future(keep_coming())
+    async with asyncio.timeout(20):
+        with pytest.raises(DeadlineExceededError):
+            await whole(got.response)
+    coming.cancel()
+    assert way.counts == (0, 0)
 
 
 @pytest.mark.parametrize("framing", [b"Content-Type: text/event-stream\r\nContent-Length: 6\r\n", b""])
