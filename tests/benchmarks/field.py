@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.origins import Origins
 from tests.benchmarks.peers import PEERS, Peer, Place, Start
-from tests.benchmarks.processes import Cores
+from tests.benchmarks.processes import Cores, cpu
+
+_LOOK = 0.2  # seconds
+_LOOKS = 15
+_IDLE = 0.1  # of a core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +69,12 @@ class Field:
     def present(self, names: tuple[str, ...]) -> list[str]:
         """Those of these that are to be measured and can be."""
         return [name for name in names if name in self.starts or name in self.running]
+
+    def rest(self) -> None:
+        """Waits until no guest works on for callers who have left: it would be at another's cost."""
+        guests = [self.running[name].pid for name in self.guests if name in self.running]
+        for _ in range(_LOOKS if guests else 0):
+            used = sum(map(cpu, guests))
+            time.sleep(_LOOK)
+            if sum(map(cpu, guests)) - used <= _LOOK * _IDLE:
+                return

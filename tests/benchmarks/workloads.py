@@ -107,6 +107,7 @@ class Rate:
         raise NotMeasurableError(f"answered nobody in {seconds / 4:g} s")
 
     def _round(self, field: Field, peer: Peer) -> Mapping[str, float]:
+        field.rest()
         came, used = field.origins.settled(), cpu(peer.pid)
         load = self._load(field, peer, field.plan.seconds)
         used, came = cpu(peer.pid) - used, field.origins.requests() - came
