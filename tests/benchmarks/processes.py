@@ -123,8 +123,8 @@ def cpu(pid: int) -> float:
     """Seconds of a core that a process and its children have used, in the system too."""
     ticks = 0
     for one in family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime, man 5 proc
+        fields = _told(Path(f"/proc/{one}/stat")).rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13]))  # utime and stime, man 5 proc
     return ticks / _TICKS
 
 
@@ -133,9 +133,17 @@ def family(pid: int) -> list[int]:
     direct = [
         int(child)
         for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text(encoding="ascii").split()
+        for child in _told(task / "children").split()
     ]
     return [pid, *(one for child in direct for one in family(child))]
+
+
+def _told(file: Path) -> str:
+    """Nothing of a thread or a child that has ended since it was listed."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _status(pid: int, name: str) -> int:
